@@ -1,0 +1,34 @@
+"""One file holds named arrays and a header of plain values: NumPy's .npz, without pickle, written whole or not at all."""
+
+import json
+import os
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+from . import UserError
+
+
+def write(file: Path | str, arrays: dict[str, np.ndarray], header: dict) -> None:
+    """Write arrays and header (whatever JSON can hold) to a temporary file beside it, and rename that when complete."""
+    file = Path(file)
+    temporary = file.with_name(file.name + ".part")
+    with open(temporary, "wb") as stream:
+        np.savez(stream, header=np.frombuffer(json.dumps(header).encode(), np.uint8), **arrays)
+        stream.flush()
+        os.fsync(stream.fileno())
+    os.replace(temporary, file)
+
+
+def read(file: Path | str) -> tuple[dict[str, np.ndarray], dict]:
+    """The arrays and the header that `write` was given. Raises UserError where there is no such file or it is damaged."""
+    try:
+        with np.load(file, allow_pickle=False) as stored:
+            arrays = dict(stored)
+        header = json.loads(arrays.pop("header").tobytes())
+    except FileNotFoundError:
+        raise UserError(f"there is no {file}. Train first: python -m scratch_ae.train rose") from None
+    except (ValueError, KeyError, EOFError, OSError, zipfile.BadZipFile) as problem:
+        raise UserError(f"{file} cannot be read as a checkpoint ({problem}). Use another one, or train again.") from None
+    return arrays, header

@@ -1,0 +1,60 @@
+"""The four experiments: what is learnt, by a network of which shape, and how. Make your own with `Experiment(...)`."""
+
+from dataclasses import dataclass
+
+from . import UserError
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A network and its training. Raises UserError where the numbers do not fit together.
+
+    The encoder has one stride-2 convolution for each entry of `filters`, so each side of the image shrinks by
+    2**len(filters); the decoder mirrors it. `species` are the folders to learn from, () for every folder there is.
+    """
+
+    name: str
+    species: tuple[str, ...]
+    size: int  # pixels, of a side
+    filters: tuple[int, ...]
+    latent: int  # numbers that an image is squeezed into
+    kernel_size: int = 3  # of the transposed convolutions; 4 covers every pixel equally often, 3 does not
+    channels: int = 3
+    batch_size: int = 16
+    learning_rate: float = 1e-3  # at the start; it falls to 0 along a cosine
+    tv_weight: float = 0.02
+    epochs: int = 50
+    pairs: int = 8  # on the sheet of true against predicted
+
+    def __post_init__(self) -> None:
+        def need(fine: bool, what: str) -> None:
+            if not fine:
+                raise UserError(what)
+
+        factor = 2 ** len(self.filters)
+        need(len(self.filters) > 0 and min(self.filters) > 0, f"filters must be numbers above 0, got {self.filters}")
+        need(
+            self.size > 0 and self.size % factor == 0,
+            f"the image size must be divisible by {factor}, 2 for each of the {len(self.filters)} convolutions, got {self.size}",
+        )
+        need(self.latent >= 1, f"the latent size must be at least 1, got {self.latent}")
+        need(self.kernel_size in (3, 4), f"the kernel size must be 3 or 4, got {self.kernel_size}")
+        need(self.channels in (1, 3), f"channels must be 1 (grey) or 3 (colour), got {self.channels}")
+        need(self.batch_size >= 1, f"the batch size must be at least 1, got {self.batch_size}")
+        need(0 < self.learning_rate < float("inf"), f"the learning rate must be above 0, say 0.001, got {self.learning_rate}")
+        need(0 <= self.tv_weight <= 1, f"the TV weight must be between 0 and 1, got {self.tv_weight}")
+        need(self.epochs >= 1, f"the epochs must be at least 1, got {self.epochs}")
+        need(self.pairs >= 1, f"the pairs must be at least 1, got {self.pairs}")
+
+
+DEEP = (32, 64, 128, 128, 256, 256)
+
+EXPERIMENTS = {
+    experiment.name: experiment
+    for experiment in (
+        Experiment("rose", ("rose",), 128, DEEP, latent=32),
+        Experiment("sunflower", ("sunflower",), 64, DEEP[:5], latent=2, pairs=32),
+        Experiment("iris_calendula", ("iris", "calendula"), 128, DEEP, latent=16),
+        Experiment("flowers", (), 128, DEEP, latent=16, pairs=32, epochs=20),
+    )
+}

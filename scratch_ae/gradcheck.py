@@ -1,0 +1,275 @@
+"""Every derivative, proven: python -m scratch_ae.gradcheck
+
+A check asks a layer for its gradients with a *random* upstream gradient gy, and compares:
+
+    oracle       the forward with another computation of it: the seven loops, or the formula written out
+    adjoint      <Ax, gy> with <x, A'gy>, for layers that are linear: exact, and one number judges the whole array
+    differences  with (f(x+s) - f(x-s)) / 2s in float64, the classic; its own error is about 1e-9
+    complex      with Im f(x + ih) / h, h = 1e-20: nothing is subtracted, so it is exact (Squire & Trapp 1998)
+    float32      the type of training with float64, by norms
+    inputs       nothing that was passed in may have changed
+    threads      two threads at once, twice, must agree with one to the bit
+
+f(x) = <layer(x), gy>, so the gradient of f is what backward(gy) returns. Errors are |a-b| / |b| by norms, of adjoints |a-b| / |Ax||gy|.
+"""
+
+import copy
+import math
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import numpy as np
+
+from . import reference
+from .experiments import EXPERIMENTS, Experiment
+from .layers import Conv2D, ConvTranspose2D, Dense, Layer, ReLU, Reshape, Sigmoid
+from .losses import EPS, loss
+from .model import AutoEncoder
+from .optim import Adam
+from .parallel import shards
+
+# The largest error that passes, by column. Differences step over kinks of ReLU, so they decide loosely and complex
+# steps strictly. Inputs and threads are either right (0) or wrong (1).
+TOLERANCE = {
+    "oracle": 1e-12,
+    "adjoint": 1e-12,
+    "differences": 1e-3,
+    "complex": 1e-12,
+    "float32": 1e-4,
+    "inputs": 0.0,
+    "threads": 0.0,
+}
+
+Function = Callable[[np.ndarray], complex]
+
+
+def error(a: np.ndarray, b: np.ndarray) -> float:
+    """|a - b| / |b| by norms; 0 where both are 0."""
+    difference, norm = np.linalg.norm(np.subtract(a, b)), np.linalg.norm(b)
+    return float(difference / norm) if norm else float(difference)
+
+
+def central_differences(f: Function, x: np.ndarray, step: float = 1e-5) -> np.ndarray:
+    """The gradient of f at x (float64), entry by entry."""
+    return np.array([(f(x + step * e) - f(x - step * e)).real / (2 * step) for e in entries(x)]).reshape(x.shape)
+
+
+def complex_steps(f: Function, x: np.ndarray, h: float = 1e-20) -> np.ndarray:
+    """The gradient of f at x (float64), entry by entry; f has to be written for complex numbers."""
+    return np.array([f(x + 1j * h * e).imag / h for e in entries(x)]).reshape(x.shape)
+
+
+def entries(x: np.ndarray) -> Iterator[np.ndarray]:
+    """The unit vectors of the space of x."""
+    for k in range(x.size):
+        e = np.zeros(x.size)
+        e[k] = 1
+        yield e.reshape(x.shape)
+
+
+def run(layer: Layer, x: np.ndarray, gy: np.ndarray) -> dict[str, np.ndarray]:
+    """A copy of the layer goes forward and backward: {'y': ..., 'x': gx, and where it has weights 'w': gw, 'b': gb}."""
+    layer = copy.copy(layer)
+    y = layer.forward(x)
+    return {"y": y, "x": layer.backward(gy), **{name: getattr(layer, "g" + name) for name in "wb" if hasattr(layer, name)}}
+
+
+def as_type(layer: Layer, dtype: type) -> Layer:
+    """A copy of the layer whose weights are of this type."""
+    layer = copy.copy(layer)
+    for name in "wb":
+        if hasattr(layer, name):
+            setattr(layer, name, getattr(layer, name).astype(dtype))
+    return layer
+
+
+def check_layer(layer: Layer, x: np.ndarray, gy: np.ndarray, oracle: np.ndarray | None = None) -> dict[str, float]:
+    """The errors of a layer at x (N, ...) with the upstream gradient gy, by column; `oracle` is the right output."""
+    variables = {"x": x, **{name: getattr(layer, name) for name in "wb" if hasattr(layer, name)}}
+    before = copy.deepcopy([variables, gy])
+    result = run(layer, x, gy)
+    errors = {} if oracle is None else {"oracle": error(result["y"], oracle)}
+
+    def f(name: str) -> Function:  # <layer(x), gy> as a function of x, w or b, always in complex numbers
+        def value(array: np.ndarray) -> complex:
+            probe = copy.copy(layer)
+            if name != "x":
+                setattr(probe, name, array)
+            return (probe.forward((array if name == "x" else x).astype(complex)) * gy).sum()
+
+        return value
+
+    if isinstance(layer, Conv2D | ConvTranspose2D | Dense):
+        bias = run(layer, np.zeros_like(x), gy)["y"]  # of input 0, only the bias is left
+        ax = result["y"] - bias  # linear in x for fixed w, and in w for fixed x
+        products = [(ax, x, result["x"]), (ax, layer.w, result["w"]), (bias, layer.b, result["b"])]
+        scale = np.linalg.norm(gy)
+        errors["adjoint"] = max(abs((a * gy).sum() - (v * g).sum()) / (np.linalg.norm(a) * scale) for a, v, g in products)
+    errors["differences"] = max(error(result[name], central_differences(f(name), v)) for name, v in variables.items())
+    errors["complex"] = max(error(result[name], complex_steps(f(name), v)) for name, v in variables.items())
+    short = run(as_type(layer, np.float32), x.astype(np.float32), gy.astype(np.float32))
+    errors["float32"] = max(error(short[name], result[name]) for name in result)
+    errors["inputs"] = float(not same(before, [variables, gy]))
+    with ThreadPoolExecutor(2) as pool:
+        runs = list(pool.map(lambda _: run(layer, x, gy), range(4)))
+    errors["threads"] = float(not all(same(result, other) for other in runs))
+    return errors
+
+
+def check_loss(function: Callable, y: np.ndarray, target: np.ndarray, tv_weight: float) -> dict[str, float]:
+    """The errors of a loss, called like `losses.loss`, on images (N,H,W,C)."""
+    before = y.copy(), target.copy()
+    value, gy = function(y, target, tv_weight)
+    dx, dy = np.zeros_like(y), np.zeros_like(y)
+    dx[:, :, :-1], dy[:, :-1] = np.diff(y, axis=2), np.diff(y, axis=1)
+    tv = (np.sqrt(dx**2 + dy**2 + EPS**2) - EPS).mean()
+    with ThreadPoolExecutor(2) as pool:
+        runs = list(pool.map(lambda _: function(y, target, tv_weight), range(4)))
+    return {
+        "oracle": error(value, (1 - tv_weight) * np.square(y - target).mean() + tv_weight * tv),
+        "differences": error(gy, central_differences(lambda a: function(a, target, tv_weight)[0], y)),
+        "complex": error(gy, complex_steps(lambda a: function(a, target, tv_weight)[0], y)),
+        "inputs": float(not same(before, (y, target))),
+        "threads": float(not all(same((value, gy), other) for other in runs)),
+    }
+
+
+def check_adam(optimiser: Callable[[dict[str, np.ndarray]], Adam], rng: np.random.Generator) -> dict[str, float]:
+    """Five steps on two arrays against algorithm 1 as the paper prints it, in plain numbers."""
+    parameters = {"w": rng.normal(size=(3, 2)), "b": rng.normal(size=2)}
+    right = np.concatenate([p.ravel() for p in parameters.values()]).tolist()
+    m, v = [0.0] * 8, [0.0] * 8
+    adam, changed = optimiser(parameters), False
+    for t in range(1, 6):
+        gradients = {name: rng.normal(size=p.shape) * 10.0 ** -t for name, p in parameters.items()}
+        before = copy.deepcopy(gradients)
+        adam.step(gradients, 0.01)
+        changed |= not same(before, gradients)
+        for k, g in enumerate(np.concatenate([g.ravel() for g in before.values()]).tolist()):
+            m[k] = 0.9 * m[k] + 0.1 * g
+            v[k] = 0.999 * v[k] + 0.001 * g**2
+            right[k] -= 0.01 * (m[k] / (1 - 0.9**t)) / (math.sqrt(v[k] / (1 - 0.999**t)) + 1e-8)
+    got = np.concatenate([p.ravel() for p in parameters.values()])
+    return {"oracle": error(got, np.array(right)), "inputs": float(changed)}
+
+
+def check_model(experiment: Experiment, N: int, bias: float = 0.0, seed: int = 0) -> dict[str, float]:
+    """The whole network on two threads: each parameter array along one random direction, through what `train` calls.
+
+    `bias` is the spread of the biases: 0 as training begins, or more in a network so small that a pixel may see
+    nothing but zeros, which puts it right on the kink of its ReLU, where there is no gradient to check.
+    """
+    rng = np.random.default_rng(seed)
+    images = rng.random((N, experiment.size, experiment.size, experiment.channels))
+    before = images.copy()
+
+    def network(dtype: type, threads: int = 2) -> AutoEncoder:
+        model = AutoEncoder(experiment, seed, threads, dtype)
+        for name, parameter in model.parameters().items():
+            if name.endswith(".b"):
+                parameter += np.random.default_rng([seed, parameter.size]).normal(0, bias, parameter.shape).astype(dtype)
+        return model
+
+    real, shifted = network(np.float64), network(np.complex128)
+    value, gradients = real.loss_and_gradients(images)
+    kept = copy.deepcopy(real.parameters())
+    errors = {"differences": 0.0, "complex": 0.0}
+    for name, gradient in gradients.items():
+        along = rng.normal(size=gradient.shape)
+        ours, scale = (gradient * along).sum(), np.linalg.norm(gradient) * np.linalg.norm(along) / math.sqrt(along.size)
+        slopes = {}
+        array = shifted.parameters()[name]
+        array += 1e-20j * along
+        slopes["complex"] = shifted.loss_and_gradients(images)[0].imag / 1e-20
+        array -= array.imag * 1j
+        array, ends = real.parameters()[name], []
+        for sign in (1, -1):
+            array[...] = kept[name] + sign * 1e-8 * along
+            ends.append(real.loss_and_gradients(images)[0])
+        array[...] = kept[name]
+        slopes["differences"] = (ends[0] - ends[1]) / 2e-8
+        for column, slope in slopes.items():
+            errors[column] = max(errors[column], abs(ours - slope) / scale)
+    short = network(np.float32).loss_and_gradients(images.astype(np.float32))[1]
+    errors["float32"] = max(error(short[name], gradient) for name, gradient in gradients.items())
+    errors["inputs"] = float(not same((before, kept), (images, real.parameters())))
+    single = network(np.float64, threads=1)
+    runs = [model.loss_and_gradients(images) for model in (real, real, single)]
+    errors["threads"] = float(len(shards(N)) < 2 or not all(same((value, gradients), other) for other in runs))
+    return errors
+
+
+def same(a: object, b: object) -> bool:
+    """Equal to the bit: numbers, arrays, and tuples, lists and dictionaries of them."""
+    if isinstance(a, dict):
+        return isinstance(b, dict) and a.keys() == b.keys() and all(same(a[k], b[k]) for k in a)
+    if isinstance(a, tuple | list):
+        return isinstance(b, tuple | list) and all(same(p, q) for p, q in zip(a, b, strict=True))
+    return np.array_equal(a, b)
+
+
+def cases(rng: np.random.Generator) -> Iterator[tuple[str, Layer, np.ndarray, np.ndarray]]:
+    """(title, layer, x, right output) for every layer, on odd, even and oblong images, with a bias that is not 0."""
+
+    def with_bias(layer: Layer) -> Layer:
+        layer.b = rng.normal(size=layer.b.shape)
+        return layer
+
+    for K, S, padding, H, W in ((3, 2, "same", 7, 5), (3, 2, "same", 8, 6), (3, 1, "valid", 6, 5), (2, 3, "same", 7, 8), (1, 1, "same", 4, 5)):
+        layer, x = with_bias(Conv2D(3, 4, K, S, padding, rng)), rng.normal(size=(2, H, W, 3))
+        yield str(layer), layer, x, reference.correlate(x, layer.w, S, padding) + layer.b
+    for K, S, padding, H, W in ((3, 2, "same", 3, 4), (4, 2, "same", 4, 3), (3, 2, "valid", 3, 4), (2, 3, "valid", 3, 2)):
+        layer, x = with_bias(ConvTranspose2D(3, 4, K, S, padding, rng)), rng.normal(size=(2, H, W, 3))
+        more = 0 if padding == "same" else max(K - S, 0)
+        yield str(layer), layer, x, reference.scatter(x, layer.w, S, padding, (H * S + more, W * S + more)) + layer.b
+    layer, x = with_bias(Dense(6, 4, rng)), rng.normal(size=(3, 6))
+    yield str(layer), layer, x, np.einsum("nc,cf->nf", x, layer.w) + layer.b
+    x = rng.normal(size=(2, 3, 4, 2))
+    yield "ReLU", ReLU(), x, np.where(x > 0, x, 0)
+    yield "Sigmoid", Sigmoid(), 5 * x, 1 / (1 + np.exp(-5 * x))
+    yield "Reshape to 3 x 8", Reshape(3, 8), x, np.stack([image.ravel().reshape(3, 8) for image in x])
+
+
+def rows() -> Iterator[tuple[str, dict[str, float]]]:
+    """(title, errors by column) of every check, one after the other."""
+    rng = np.random.default_rng(0)
+    for title, layer, x, y in cases(rng):
+        yield title, check_layer(layer, x, rng.normal(size=y.shape), oracle=y)
+    y, target = rng.random((2, 2, 5, 4, 3))
+    y[1] = 0.5  # a flat image, where a variation without EPS has no gradient
+    yield "loss, TV weight 0.3", check_loss(loss, y, target, 0.3)
+    yield "Adam, five steps", check_adam(Adam, rng)
+    small = Experiment("small", (), 8, (2, 3), latent=2, tv_weight=0.2)
+    for kernel_size in (3, 4):
+        yield f"whole model, small, {kernel_size}x{kernel_size}", check_model(replace(small, kernel_size=kernel_size), N=5, bias=0.1)
+    rose = EXPERIMENTS["rose"]
+    yield "whole model, rose at its real size, batch 3", check_model(rose, N=3)
+
+
+def main() -> int:
+    print(__doc__.split("\n")[0].split(":")[0] + ".\n")
+    print(f"{'':46}" + "".join(f"{column:>12}" for column in TOLERANCE))
+    print(f"{'(the largest error that passes)':46}" + "".join(f"{limit:12.0e}" for limit in TOLERANCE.values()))
+    failed, start = 0, time.perf_counter()
+    for title, errors in rows():
+        wrong = rejected_by(errors)
+        failed += bool(wrong)
+        print(f"{title:46}" + "".join(cell(errors.get(column)) for column in TOLERANCE), *(["  FAILED:", *wrong] if wrong else []), flush=True)
+    print(f"\n{failed} failed, in {time.perf_counter() - start:.0f} s" if failed else f"\nall passed, in {time.perf_counter() - start:.0f} s")
+    return int(failed > 0)
+
+
+def rejected_by(errors: dict[str, float]) -> list[str]:
+    """The columns whose error is too large, or not a number."""
+    return [column for column, value in errors.items() if not value <= TOLERANCE[column]]
+
+
+def cell(value: float | None) -> str:
+    return f"{'':>12}" if value is None else f"{value:12.1e}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

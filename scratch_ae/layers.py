@@ -1,0 +1,160 @@
+"""The six layers. Each is a forward and, beside it, the backward that follows from it.
+
+`forward(x)` returns y and keeps what backward will need. `backward(gy)` takes gy, the gradient of the loss in y, and
+returns gx, its gradient in x; layers that have weights keep theirs in `gw` and `gb`. Nothing that is passed in is
+changed. Images are (N,H,W,C); weights and gradients have the type that the caller gives them (float32 in training).
+
+Look at the two convolutions side by side: each one's backward is the other one's forward.
+"""
+
+import numpy as np
+
+from . import kernels
+from .shapes import convolved, transposed
+
+
+def he(rng: np.random.Generator, shape: tuple[int, ...], fan_in: float, gain: float) -> np.ndarray:
+    """Normal weights of variance gain / fan_in, so that signals keep their size from layer to layer.
+
+    gain is 2 where a ReLU follows, which silences half of them, and 1 elsewhere (He et al. 2015, section 2.2).
+    """
+    return rng.normal(0, np.sqrt(gain / fan_in), shape)
+
+
+def expect(layer: object, what: str, array: np.ndarray, shape: tuple[int | str, ...]) -> None:
+    """Raise ValueError unless the array has this shape; a letter stands for any size."""
+    fits = len(array.shape) == len(shape) and all(isinstance(b, str) or a == b for a, b in zip(array.shape, shape, strict=True))
+    if not fits:
+        wanted = "(" + ", ".join(map(str, shape)) + ")"
+        raise ValueError(f"{layer}: {what} has the shape {array.shape}, wanted {wanted}")
+
+
+class Conv2D:
+    """Convolution, w (K,K,C,F), b (F,): x (N,H,W,C) -> y (N,I,J,F). Dumoulin & Visin 2016, chapters 1 and 2."""
+
+    def __init__(self, C: int, F: int, K: int, S: int, padding: str, rng: np.random.Generator, gain: float = 2.0):
+        self.S, self.padding = S, padding
+        self.w, self.b = he(rng, (K, K, C, F), K * K * C, gain), np.zeros(F)
+
+    def __str__(self) -> str:
+        K, _, C, F = self.w.shape
+        return f"Conv2D {C} -> {F}, {K}x{K}, stride {self.S}, {self.padding}"
+
+    def forward(self, x: np.ndarray) -> np.ndarray:
+        expect(self, "the input", x, ("N", "H", "W", self.w.shape[2]))
+        y = kernels.correlate(x, self.w, self.S, self.padding)
+        y += self.b
+        self.x, self.y_shape = x, y.shape  # kept for backward
+        return y
+
+    def backward(self, gy: np.ndarray) -> np.ndarray:
+        expect(self, "the gradient", gy, self.y_shape)
+        self.gw = kernels.correlate_weights(self.x, gy, self.w.shape[0], self.S, self.padding)
+        self.gb = gy.reshape(-1, gy.shape[3]).sum(0)
+        return kernels.scatter(gy, self.w, self.S, self.padding, self.x.shape[1:3])
+
+
+class ConvTranspose2D:
+    """The convolution's adjoint, w (K,K,F,C), b (F,): x (N,H,W,C) -> y (N,H*S,W*S,F) for 'same' padding.
+
+    Roles are exchanged: this layer's x is the output of a convolution from F to C channels, and its y is the input.
+    Dumoulin & Visin 2016, chapter 4.
+    """
+
+    def __init__(self, C: int, F: int, K: int, S: int, padding: str, rng: np.random.Generator, gain: float = 2.0):
+        self.S, self.padding = S, padding
+        fan_in = K * K * C / S**2  # the taps that reach a pixel, on average: K*K for stride 1, only K*K/4 for stride 2
+        self.w, self.b = he(rng, (K, K, F, C), fan_in, gain), np.zeros(F)
+
+    def __str__(self) -> str:
+        K, _, F, C = self.w.shape
+        return f"ConvTranspose2D {C} -> {F}, {K}x{K}, stride {self.S}, {self.padding}"
+
+    def forward(self, x: np.ndarray) -> np.ndarray:
+        expect(self, "the input", x, ("N", "H", "W", self.w.shape[3]))
+        K = self.w.shape[0]
+        size = transposed(x.shape[1], K, self.S, self.padding), transposed(x.shape[2], K, self.S, self.padding)
+        y = kernels.scatter(x, self.w, self.S, self.padding, size)
+        y += self.b
+        self.x, self.y_shape = x, y.shape  # kept for backward
+        return y
+
+    def backward(self, gy: np.ndarray) -> np.ndarray:
+        expect(self, "the gradient", gy, self.y_shape)
+        self.gw = kernels.correlate_weights(gy, self.x, self.w.shape[0], self.S, self.padding)
+        self.gb = gy.reshape(-1, gy.shape[3]).sum(0)
+        return kernels.correlate(gy, self.w, self.S, self.padding)
+
+
+class Dense:
+    """Matrix product, w (C,F), b (F,): x (N,C) -> y (N,F)."""
+
+    def __init__(self, C: int, F: int, rng: np.random.Generator, gain: float = 1.0):
+        self.w, self.b = he(rng, (C, F), C, gain), np.zeros(F)
+
+    def __str__(self) -> str:
+        return "Dense {} -> {}".format(*self.w.shape)
+
+    def forward(self, x: np.ndarray) -> np.ndarray:
+        expect(self, "the input", x, ("N", self.w.shape[0]))
+        self.x = x  # kept for backward
+        return x @ self.w + self.b
+
+    def backward(self, gy: np.ndarray) -> np.ndarray:
+        expect(self, "the gradient", gy, (len(self.x), self.w.shape[1]))
+        self.gw = self.x.T @ gy
+        self.gb = gy.sum(0)
+        return gy @ self.w.T
+
+
+class ReLU:
+    """y = max(x, 0), any shape. Where x is 0 the gradient is taken as 0."""
+
+    def __str__(self) -> str:
+        return "ReLU"
+
+    def forward(self, x: np.ndarray) -> np.ndarray:
+        self.y = kernels.relu(x.reshape(-1)).reshape(x.shape)  # kept for backward: y > 0 where x > 0
+        return self.y
+
+    def backward(self, gy: np.ndarray) -> np.ndarray:
+        expect(self, "the gradient", gy, self.y.shape)
+        return kernels.relu_backward(self.y.reshape(-1), gy.reshape(-1)).reshape(gy.shape)
+
+
+class Sigmoid:
+    """y = 1 / (1 + e^-x), any shape: squeezes every number into (0, 1)."""
+
+    def __str__(self) -> str:
+        return "Sigmoid"
+
+    def forward(self, x: np.ndarray) -> np.ndarray:
+        self.y = kernels.sigmoid(x.reshape(-1)).reshape(x.shape)  # kept for backward: the derivative is y (1 - y)
+        return self.y
+
+    def backward(self, gy: np.ndarray) -> np.ndarray:
+        expect(self, "the gradient", gy, self.y.shape)
+        return kernels.sigmoid_backward(self.y.reshape(-1), gy.reshape(-1)).reshape(gy.shape)
+
+
+class Reshape:
+    """The same numbers in another shape, image by image: x (N, ...) -> y (N, *shape)."""
+
+    def __init__(self, *shape: int):
+        self.shape = shape
+
+    def __str__(self) -> str:
+        return "Reshape to " + " x ".join(map(str, self.shape))
+
+    def forward(self, x: np.ndarray) -> np.ndarray:
+        if np.prod(x.shape[1:]) != np.prod(self.shape):
+            raise ValueError(f"{self}: the input has the shape {x.shape}, wanted {np.prod(self.shape)} numbers an image")
+        self.x_shape = x.shape  # kept for backward
+        return x.reshape(-1, *self.shape)
+
+    def backward(self, gy: np.ndarray) -> np.ndarray:
+        expect(self, "the gradient", gy, (self.x_shape[0], *self.shape))
+        return gy.reshape(self.x_shape)
+
+
+Layer = Conv2D | ConvTranspose2D | Dense | ReLU | Sigmoid | Reshape

@@ -1,0 +1,141 @@
+"""The autoencoder: an encoder squeezes an image into a few numbers, a decoder draws it again from these."""
+
+import copy
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+
+from . import checkpoint
+from .experiments import Experiment
+from .layers import Conv2D, ConvTranspose2D, Dense, Layer, ReLU, Reshape, Sigmoid
+from .losses import loss
+from .parallel import Team
+
+
+def build(experiment: Experiment, rng: np.random.Generator) -> tuple[list[Layer], list[Layer]]:
+    """The layers of encoder and decoder.
+
+    Encoder: stride-2 3x3 'same' convolutions with ReLU, flatten, Dense. Decoder: Dense, reshape, stride-2 'same'
+    transposed convolutions with ReLU in mirrored order, a 1x1 convolution to the colours, sigmoid.
+    """
+    e, encoder, decoder = experiment, [], []
+    channels = e.channels
+    for filters in e.filters:
+        encoder += [Conv2D(channels, filters, 3, 2, "same", rng), ReLU()]
+        channels = filters
+    side = e.size // 2 ** len(e.filters)
+    corner = side, side, channels
+    encoder += [Reshape(side * side * channels), Dense(side * side * channels, e.latent, rng)]
+    decoder += [Dense(e.latent, side * side * channels, rng), Reshape(*corner)]
+    for filters in reversed(e.filters):
+        decoder += [ConvTranspose2D(channels, filters, e.kernel_size, 2, "same", rng), ReLU()]
+        channels = filters
+    decoder += [Conv2D(channels, e.channels, 1, 1, "same", rng, gain=1.0), Sigmoid()]
+    return encoder, decoder
+
+
+class AutoEncoder:
+    """A network of the shape that an `Experiment` gives, its weights drawn from a seed.
+
+    Images are (N, size, size, channels) in [0,1], codes (N, latent). Methods work on any number of images, in shards
+    over `threads` threads (by default one a processor). The network computes in `dtype`: float32, or float64 and
+    complex128 for the gradient checks. ValueError where a shape does not fit, naming the layer.
+    """
+
+    def __init__(self, experiment: Experiment, seed: int = 0, threads: int | None = None, dtype: type = np.float32):
+        self.experiment, self.dtype, self.team = experiment, np.dtype(dtype), Team(threads)
+        self.encoder, self.decoder = build(experiment, np.random.default_rng(seed))
+        self.layers = self.encoder + self.decoder
+        for layer in self.layers:
+            if hasattr(layer, "w"):
+                layer.w, layer.b = layer.w.astype(dtype), layer.b.astype(dtype)
+
+    def encode(self, images: np.ndarray) -> np.ndarray:
+        """Images (N,H,W,C) -> codes (N, latent)."""
+        return self.forward(self.encoder, images)
+
+    def decode(self, codes: np.ndarray) -> np.ndarray:
+        """Codes (N, latent) -> images (N,H,W,C) in (0,1)."""
+        return self.forward(self.decoder, codes)
+
+    def reconstruct(self, images: np.ndarray) -> np.ndarray:
+        """Images (N,H,W,C) -> what is left of them after the squeeze, (N,H,W,C) in (0,1)."""
+        return self.forward(self.layers, images)
+
+    def forward(self, layers: Sequence[Layer], x: np.ndarray) -> np.ndarray:
+        """x through these layers, in shards. What each layer keeps for backward is dropped."""
+
+        def work(shard: slice) -> np.ndarray:
+            y = x[shard].astype(self.dtype, copy=False)
+            for layer in layers:
+                y = copy.copy(layer).forward(y)
+            return y
+
+        return np.concatenate(self.team.map(work, len(x)))
+
+    def loss_and_gradients(self, images: np.ndarray) -> tuple[float, dict[str, np.ndarray]]:
+        """The loss of a batch (N,H,W,C) and its gradient in each parameter, by the names of `parameters`."""
+
+        def work(shard: slice) -> tuple[float, list[Layer]]:
+            # Copies share the weights; what a copy keeps for backward, and its gradients, are its shard's own.
+            layers = [copy.copy(layer) for layer in self.layers]
+            x = y = images[shard].astype(self.dtype, copy=False)
+            for layer in layers:
+                y = layer.forward(y)
+            value, gy = loss(y, x, self.experiment.tv_weight, batch=len(images))
+            for layer in reversed(layers):
+                gy = layer.backward(gy)
+            return value, layers
+
+        values, parts = zip(*self.team.map(work, len(images)), strict=True)
+        gradients = named(parts[0], "g")
+        for part in parts[1:]:
+            for name, gradient in named(part, "g").items():
+                gradients[name] += gradient
+        return sum(values), gradients
+
+    def parameters(self) -> dict[str, np.ndarray]:
+        """The arrays that are learnt, by name: '0.w' and '0.b' are the weights and the bias of layer 0."""
+        return named(self.layers)
+
+    def summary(self) -> str:
+        """A table: number, layer, output shape, parameters."""
+        shape, total = (self.experiment.size, self.experiment.size, self.experiment.channels), 0
+        rows = [f"{'':2} {'layer':46} {'output':14} {'parameters':>10}", f"{'':2} {'image':46} {sides(shape):14}"]
+        x = np.zeros((1, *shape), self.dtype)
+        for k, layer in enumerate(self.layers):
+            x = copy.copy(layer).forward(x)
+            count = sum(array.size for array in named([layer]).values())
+            total += count
+            rows.append(f"{k:2} {layer!s:46} {sides(x.shape[1:]):14} {count or '':>10}")
+        return "\n".join([*rows, f"{'':2} {'in all':46} {'':14} {total:10}"])
+
+    def save(self, file: Path | str) -> None:
+        """Write parameters and experiment to one file, which `load` reads."""
+        checkpoint.write(file, self.parameters(), {"experiment": asdict(self.experiment)})
+
+    @classmethod
+    def load(cls, file: Path | str, threads: int | None = None) -> "AutoEncoder":
+        """The network in a file of `save`, or in a run's checkpoint.npz. Raises UserError where it cannot be read."""
+        arrays, header = checkpoint.read(file)
+        fields = {name: tuple(value) if isinstance(value, list) else value for name, value in header["experiment"].items()}
+        model = cls(Experiment(**fields), threads=threads)
+        for name, parameter in model.parameters().items():
+            parameter[...] = arrays[name]
+        return model
+
+
+def named(layers: Sequence[Layer], prefix: str = "") -> dict[str, np.ndarray]:
+    """The weights and biases of these layers, or with the prefix 'g' their gradients, as {'0.w': ..., '0.b': ...}."""
+    return {
+        f"{k}.{name}": getattr(layer, prefix + name)
+        for k, layer in enumerate(layers)
+        if hasattr(layer, "w")
+        for name in ("w", "b")
+    }
+
+
+def sides(shape: tuple[int, ...]) -> str:
+    return " x ".join(map(str, shape))

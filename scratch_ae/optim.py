@@ -1,0 +1,39 @@
+"""Adam: each parameter takes steps of its own length, from running means of its gradient and of its square."""
+
+import math
+
+import numpy as np
+
+from . import kernels
+
+
+class Adam:
+    """Kingma & Ba 2015, algorithm 1, on the arrays of a dictionary, which it changes in place.
+
+    State in plain arrays: `m` and `v`, the moments by the same names as the parameters, and `t`, the steps taken.
+    """
+
+    def __init__(self, parameters: dict[str, np.ndarray], beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-8):
+        self.parameters, self.beta1, self.beta2, self.eps = parameters, beta1, beta2, eps
+        for name, p in parameters.items():
+            if not p.flags.c_contiguous:  # its flat form would be a copy, and the step would be lost
+                raise ValueError(f"Adam: the parameter {name} is not contiguous")
+        self.m = {name: np.zeros_like(p) for name, p in parameters.items()}
+        self.v = {name: np.zeros_like(p) for name, p in parameters.items()}
+        self.t = 0
+
+    def step(self, gradients: dict[str, np.ndarray], rate: float) -> None:
+        """One step down the gradients, which have the parameters' names and shapes, at this learning rate."""
+        self.t += 1  # once a step, not once an array
+        correction1, correction2 = 1 - self.beta1**self.t, 1 - self.beta2**self.t  # both moments began at 0
+        factors = (self.beta1, 1 - self.beta1, self.beta2, 1 - self.beta2, rate / correction1, 1 / correction2, self.eps)
+        for name, p in self.parameters.items():
+            if gradients[name].shape != p.shape:
+                raise ValueError(f"Adam: the gradient of {name} has the shape {gradients[name].shape}, wanted {p.shape}")
+            arrays = (p, gradients[name], self.m[name], self.v[name])
+            kernels.adam(*(a.reshape(-1) for a in arrays), *(p.dtype.type(f) for f in factors))
+
+
+def cosine(rate: float, progress: float) -> float:
+    """The learning rate falls from `rate` to 0 along half a cosine while progress goes from 0 to 1."""
+    return rate * 0.5 * (1 + math.cos(math.pi * min(max(progress, 0.0), 1.0)))

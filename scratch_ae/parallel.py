@@ -1,0 +1,37 @@
+"""A batch is cut into shards, and threads take one shard after the other.
+
+How a batch is cut depends on its size alone, and the parts are added up in their order. So a result is the same to the
+bit for any number of threads.
+"""
+
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from threadpoolctl import ThreadpoolController
+
+SHARD = 8  # images
+
+Result = TypeVar("Result")
+
+
+def shards(N: int) -> list[slice]:
+    """Slices that cut N images into the fewest parts of at most SHARD images, and into two parts at least."""
+    parts = min(max(-(-N // SHARD), 2), N)
+    ends = [N * part // parts for part in range(parts + 1)]
+    return [slice(start, stop) for start, stop in zip(ends, ends[1:], strict=False)]
+
+
+class Team:
+    """Threads that wait for work. `threads` defaults to the processors that this process may use."""
+
+    def __init__(self, threads: int | None = None):
+        self.threads = threads or len(os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1))
+        self.pool = ThreadPoolExecutor(self.threads)
+        self.blas = ThreadpoolController()
+
+    def map(self, work: Callable[[slice], Result], N: int) -> list[Result]:
+        """The results of work(shard) for each shard of N images, in order. Each thread multiplies on its own."""
+        with self.blas.limit(limits=1, user_api="blas"):  # or every thread's product would start threads again
+            return list(self.pool.map(work, shards(N)))

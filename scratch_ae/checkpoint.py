@@ -1,4 +1,4 @@
-"""One file holds named arrays and a header of plain values: NumPy's .npz, without pickle, written whole or not at all."""
+"""Named arrays and a header of plain values in one file: NumPy's .npz, no pickle, written whole or not at all."""
 
 import json
 import os
@@ -22,7 +22,7 @@ def write(file: Path | str, arrays: dict[str, np.ndarray], header: dict) -> None
 
 
 def read(file: Path | str) -> tuple[dict[str, np.ndarray], dict]:
-    """The arrays and the header that `write` was given. Raises UserError where there is no such file or it is damaged."""
+    """The arrays and the header that `write` was given. Raises UserError where the file is missing or damaged."""
     try:
         with np.load(file, allow_pickle=False) as stored:
             arrays = dict(stored)
@@ -30,5 +30,5 @@ def read(file: Path | str) -> tuple[dict[str, np.ndarray], dict]:
     except FileNotFoundError:
         raise UserError(f"there is no {file}. Train first: python -m scratch_ae.train rose") from None
     except (ValueError, KeyError, EOFError, OSError, zipfile.BadZipFile) as problem:
-        raise UserError(f"{file} cannot be read as a checkpoint ({problem}). Use another one, or train again.") from None
+        raise UserError(f"{file} is no checkpoint, or is damaged ({problem}). Use another, or train again.") from None
     return arrays, header

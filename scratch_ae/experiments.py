@@ -35,16 +35,22 @@ class Experiment:
         need(len(self.filters) > 0 and min(self.filters) > 0, f"filters must be numbers above 0, got {self.filters}")
         need(
             self.size > 0 and self.size % factor == 0,
-            f"the image size must be divisible by {factor}, 2 for each of the {len(self.filters)} convolutions, got {self.size}",
+            f"the image size must be divisible by {factor} for {len(self.filters)} convolutions, got {self.size}",
         )
         need(self.latent >= 1, f"the latent size must be at least 1, got {self.latent}")
         need(self.kernel_size in (3, 4), f"the kernel size must be 3 or 4, got {self.kernel_size}")
         need(self.channels in (1, 3), f"channels must be 1 (grey) or 3 (colour), got {self.channels}")
         need(self.batch_size >= 1, f"the batch size must be at least 1, got {self.batch_size}")
-        need(0 < self.learning_rate < float("inf"), f"the learning rate must be above 0, say 0.001, got {self.learning_rate}")
+        rate = self.learning_rate
+        need(0 < rate < float("inf"), f"the learning rate must be a number above 0, say 0.001, got {rate}")
         need(0 <= self.tv_weight <= 1, f"the TV weight must be between 0 and 1, got {self.tv_weight}")
         need(self.epochs >= 1, f"the epochs must be at least 1, got {self.epochs}")
         need(self.pairs >= 1, f"the pairs must be at least 1, got {self.pairs}")
+
+
+def experiment_from(fields: dict) -> Experiment:
+    """The experiment that `dataclasses.asdict` turned into these fields; JSON has made lists of its tuples."""
+    return Experiment(**{name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()})
 
 
 DEEP = (32, 64, 128, 128, 256, 256)

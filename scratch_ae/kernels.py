@@ -22,7 +22,7 @@ from .shapes import convolved
 if not any(os.access(folder, os.W_OK) for folder in (os.path.dirname(__file__), os.path.expanduser("~"))):
     os.environ.setdefault("NUMBA_CACHE_DIR", tempfile.mkdtemp())  # numba will not start without a place for its cache
 
-from numba import njit  # noqa: E402  (after the cache folder is known)
+from numba import njit  # only now that the cache has a place
 
 CACHED_BYTES = 1 << 22  # of packed rows at a time: more leaves the cache, less makes the products small
 

@@ -10,7 +10,7 @@ Look at the two convolutions side by side: each one's backward is the other one'
 import numpy as np
 
 from . import kernels
-from .shapes import convolved, transposed
+from .shapes import transposed
 
 
 def he(rng: np.random.Generator, shape: tuple[int, ...], fan_in: float, gain: float) -> np.ndarray:
@@ -23,8 +23,8 @@ def he(rng: np.random.Generator, shape: tuple[int, ...], fan_in: float, gain: fl
 
 def expect(layer: object, what: str, array: np.ndarray, shape: tuple[int | str, ...]) -> None:
     """Raise ValueError unless the array has this shape; a letter stands for any size."""
-    fits = len(array.shape) == len(shape) and all(isinstance(b, str) or a == b for a, b in zip(array.shape, shape, strict=True))
-    if not fits:
+    fits = [isinstance(b, str) or a == b for a, b in zip(array.shape, shape, strict=False)]
+    if len(array.shape) != len(shape) or not all(fits):
         wanted = "(" + ", ".join(map(str, shape)) + ")"
         raise ValueError(f"{layer}: {what} has the shape {array.shape}, wanted {wanted}")
 
@@ -148,7 +148,8 @@ class Reshape:
 
     def forward(self, x: np.ndarray) -> np.ndarray:
         if np.prod(x.shape[1:]) != np.prod(self.shape):
-            raise ValueError(f"{self}: the input has the shape {x.shape}, wanted {np.prod(self.shape)} numbers an image")
+            wanted = f"{np.prod(self.shape)} numbers an image"
+            raise ValueError(f"{self}: the input has the shape {x.shape}, wanted {wanted}")
         self.x_shape = x.shape  # kept for backward
         return x.reshape(-1, *self.shape)
 

@@ -20,7 +20,7 @@ def loss(y: np.ndarray, target: np.ndarray, tv_weight: float, batch: int | None 
     the images are a part of a larger batch, `batch` is its size, and the parts' losses and gradients add up to its.
     """
     if y.ndim != 4 or y.shape != target.shape:
-        raise ValueError(f"loss: the prediction has the shape {y.shape}, the target {target.shape}, wanted twice (N,H,W,C)")
+        raise ValueError(f"loss: prediction {y.shape} and target {target.shape}, wanted twice the same (N,H,W,C)")
     count = (batch or len(y)) * y[0].size
     a, b = (1 - tv_weight) / count, tv_weight / count
     gy, sums = np.empty_like(y), np.zeros(2, np.result_type(np.float64, y))  # a sum of many: float64 even in training

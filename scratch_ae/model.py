@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from . import checkpoint
-from .experiments import Experiment
+from . import UserError, checkpoint
+from .experiments import Experiment, experiment_from
 from .layers import Conv2D, ConvTranspose2D, Dense, Layer, ReLU, Reshape, Sigmoid
 from .losses import loss
 from .parallel import Team
@@ -120,9 +120,10 @@ class AutoEncoder:
     def load(cls, file: Path | str, threads: int | None = None) -> "AutoEncoder":
         """The network in a file of `save`, or in a run's checkpoint.npz. Raises UserError where it cannot be read."""
         arrays, header = checkpoint.read(file)
-        fields = {name: tuple(value) if isinstance(value, list) else value for name, value in header["experiment"].items()}
-        model = cls(Experiment(**fields), threads=threads)
+        model = cls(experiment_from(header["experiment"]), threads=threads)
         for name, parameter in model.parameters().items():
+            if name not in arrays or arrays[name].shape != parameter.shape:
+                raise UserError(f"{file} does not hold the network that its header names: {name} is missing or differs")
             parameter[...] = arrays[name]
         return model
 

@@ -26,10 +26,11 @@ class Adam:
         """One step down the gradients, which have the parameters' names and shapes, at this learning rate."""
         self.t += 1  # once a step, not once an array
         correction1, correction2 = 1 - self.beta1**self.t, 1 - self.beta2**self.t  # both moments began at 0
-        factors = (self.beta1, 1 - self.beta1, self.beta2, 1 - self.beta2, rate / correction1, 1 / correction2, self.eps)
+        means = self.beta1, 1 - self.beta1, self.beta2, 1 - self.beta2
+        factors = (*means, rate / correction1, 1 / correction2, self.eps)
         for name, p in self.parameters.items():
             if gradients[name].shape != p.shape:
-                raise ValueError(f"Adam: the gradient of {name} has the shape {gradients[name].shape}, wanted {p.shape}")
+                raise ValueError(f"Adam: gradient {name} has the shape {gradients[name].shape}, wanted {p.shape}")
             arrays = (p, gradients[name], self.m[name], self.v[name])
             kernels.adam(*(a.reshape(-1) for a in arrays), *(p.dtype.type(f) for f in factors))
 

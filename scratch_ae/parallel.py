@@ -18,16 +18,20 @@ Result = TypeVar("Result")
 
 def shards(N: int) -> list[slice]:
     """Slices that cut N images into the fewest parts of at most SHARD images, and into two parts at least."""
-    parts = min(max(-(-N // SHARD), 2), N)
-    ends = [N * part // parts for part in range(parts + 1)]
-    return [slice(start, stop) for start, stop in zip(ends, ends[1:], strict=False)]
+    parts = max(1, min(max(-(-N // SHARD), 2), N))
+    return [slice(N * part // parts, N * (part + 1) // parts) for part in range(parts)]
+
+
+def processors() -> int:
+    """The processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class Team:
-    """Threads that wait for work. `threads` defaults to the processors that this process may use."""
+    """Threads that wait for work: `threads` of them, by default one a processor."""
 
     def __init__(self, threads: int | None = None):
-        self.threads = threads or len(os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1))
+        self.threads = threads or processors()
         self.pool = ThreadPoolExecutor(self.threads)
         self.blas = ThreadpoolController()
 

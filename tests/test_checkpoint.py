@@ -1,0 +1,62 @@
+import os
+import stat
+
+import numpy as np
+import pytest
+
+from scratch_ae import UserError, checkpoint
+
+
+def test_arrays_and_header_come_back_to_the_bit(tmp_path):
+    arrays = {"1.w": np.random.default_rng(0).normal(size=(3, 4)).astype(np.float32), "t": np.array(7), "none": np.zeros(0)}
+    header = {"experiment": {"name": "rosé", "filters": [1, 2]}, "step": 3, "rate": 1e-3}
+    checkpoint.write(tmp_path / "a.npz", arrays, header)
+    got, got_header = checkpoint.read(tmp_path / "a.npz")
+    assert got_header == header
+    assert got.keys() == arrays.keys()
+    assert all(np.array_equal(got[k], arrays[k]) and got[k].dtype == arrays[k].dtype for k in arrays)
+    assert os.listdir(tmp_path) == ["a.npz"], "no temporary file is left"
+
+
+def test_an_old_checkpoint_stays_whole_when_writing_the_next_one_fails(tmp_path):
+    file = tmp_path / "a.npz"
+    checkpoint.write(file, {"w": np.ones(3)}, {})
+    with pytest.raises(TypeError):
+        checkpoint.write(file, {"w": np.zeros(3)}, {"not json": object()})
+    assert checkpoint.read(file)[0]["w"].tolist() == [1, 1, 1]
+
+
+@pytest.mark.parametrize("content", [b"", b"not a zip", b"PK\x03\x04 cut short"])
+def test_what_is_no_checkpoint_is_refused_in_a_sentence(tmp_path, content):
+    file = tmp_path / "a.npz"
+    file.write_bytes(content)
+    with pytest.raises(UserError, match=r"a\.npz is no checkpoint, or is damaged"):
+        checkpoint.read(file)
+
+
+def test_half_a_checkpoint_is_refused(tmp_path):
+    file = tmp_path / "a.npz"
+    checkpoint.write(file, {"w": np.ones(30_000)}, {})
+    file.write_bytes(file.read_bytes()[:100_000])
+    with pytest.raises(UserError, match="damaged"):
+        checkpoint.read(file)
+
+
+def test_another_programs_arrays_and_pickles_are_refused(tmp_path):
+    np.savez(tmp_path / "other.npz", w=np.ones(3))
+    with pytest.raises(UserError, match="damaged"):
+        checkpoint.read(tmp_path / "other.npz")
+    np.savez(tmp_path / "pickle.npz", header=np.array([{"a": 1}], dtype=object))
+    with pytest.raises(UserError, match="damaged"):
+        checkpoint.read(tmp_path / "pickle.npz")
+
+
+def test_a_missing_file_says_how_to_make_one(tmp_path):
+    with pytest.raises(UserError, match=r"there is no .*train rose"):
+        checkpoint.read(tmp_path / "nothing.npz")
+
+
+def test_the_file_has_ordinary_permissions(tmp_path):
+    checkpoint.write(tmp_path / "a.npz", {}, {})
+    (tmp_path / "b").write_text("")
+    assert stat.S_IMODE((tmp_path / "a.npz").stat().st_mode) == stat.S_IMODE((tmp_path / "b").stat().st_mode)

@@ -1,0 +1,46 @@
+import json
+from dataclasses import asdict, replace
+
+import pytest
+
+from scratch_ae import UserError
+from scratch_ae.experiments import EXPERIMENTS, experiment_from
+
+
+def test_the_four_are_the_originals():
+    shapes = {name: (e.size, len(e.filters), e.latent, e.pairs) for name, e in EXPERIMENTS.items()}
+    assert shapes == {
+        "rose": (128, 6, 32, 8),
+        "sunflower": (64, 5, 2, 32),
+        "iris_calendula": (128, 6, 16, 8),
+        "flowers": (128, 6, 16, 32),
+    }
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"size": 100}, "divisible by 64 for 6 convolutions, got 100"),
+        ({"size": 0}, "divisible by 64"),
+        ({"filters": ()}, "filters"),
+        ({"filters": (8, 0)}, "filters"),
+        ({"latent": -3}, "latent size must be at least 1, got -3"),
+        ({"kernel_size": 5}, "3 or 4, got 5"),
+        ({"channels": 2}, "1 \\(grey\\) or 3 \\(colour\\), got 2"),
+        ({"batch_size": 0}, "batch size must be at least 1, got 0"),
+        ({"learning_rate": float("nan")}, "learning rate must be a number above 0, say 0.001, got nan"),
+        ({"learning_rate": float("inf")}, "learning rate"),
+        ({"tv_weight": 1.5}, "between 0 and 1, got 1.5"),
+        ({"tv_weight": float("nan")}, "TV weight"),
+        ({"epochs": 0}, "epochs"),
+        ({"pairs": 0}, "pairs"),
+    ],
+)
+def test_numbers_that_do_not_fit_are_refused(change, message):
+    with pytest.raises(UserError, match=message):
+        replace(EXPERIMENTS["rose"], **change)
+
+
+def test_an_experiment_survives_json():
+    for experiment in EXPERIMENTS.values():
+        assert experiment_from(json.loads(json.dumps(asdict(experiment)))) == experiment

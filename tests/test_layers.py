@@ -1,0 +1,84 @@
+"""What the gradient checks do not say: errors, shapes, types, and the size that signals keep. See test_gradcheck.py."""
+
+import numpy as np
+import pytest
+
+from scratch_ae.layers import Conv2D, ConvTranspose2D, Dense, ReLU, Reshape, Sigmoid
+
+RNG = np.random.default_rng(0)
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape", "expected"),
+    [
+        (Conv2D(3, 5, 3, 2, "same", RNG), (2, 7, 8, 3), (2, 4, 4, 5)),
+        (Conv2D(3, 5, 3, 2, "valid", RNG), (2, 7, 8, 3), (2, 3, 3, 5)),
+        (ConvTranspose2D(3, 5, 3, 2, "same", RNG), (2, 3, 4, 3), (2, 6, 8, 5)),
+        (ConvTranspose2D(3, 5, 4, 2, "same", RNG), (2, 3, 4, 3), (2, 6, 8, 5)),
+        (ConvTranspose2D(3, 5, 3, 2, "valid", RNG), (2, 3, 4, 3), (2, 7, 9, 5)),
+        (Dense(6, 4, RNG), (3, 6), (3, 4)),
+        (Reshape(2, 3), (4, 6), (4, 2, 3)),
+        (ReLU(), (2, 3, 4), (2, 3, 4)),
+        (Sigmoid(), (5,), (5,)),
+    ],
+    ids=str,
+)
+def test_output_shapes(layer, shape, expected):
+    x = RNG.normal(size=shape)
+    y = layer.forward(x)
+    assert y.shape == expected
+    assert layer.backward(np.ones_like(y)).shape == shape
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape", "message"),
+    [
+        (Conv2D(3, 5, 3, 2, "same", RNG), (2, 7, 8, 4), r"Conv2D 3 -> 5.*input.*\(2, 7, 8, 4\), wanted \(N, H, W, 3\)"),
+        (Conv2D(3, 5, 3, 2, "same", RNG), (7, 8, 3), r"Conv2D.*\(7, 8, 3\), wanted \(N, H, W, 3\)"),
+        (ConvTranspose2D(3, 5, 4, 2, "same", RNG), (2, 3, 4, 5), r"ConvTranspose2D 3 -> 5, 4x4.*\(2, 3, 4, 5\), wanted"),
+        (Dense(6, 4, RNG), (3, 4), r"Dense 6 -> 4.*\(3, 4\), wanted \(N, 6\)"),
+        (Reshape(2, 3), (4, 7), r"Reshape to 2 x 3.*\(4, 7\), wanted 6 numbers an image"),
+    ],
+)
+def test_a_wrong_input_is_named_with_the_layer_and_both_shapes(layer, shape, message):
+    with pytest.raises(ValueError, match=message):
+        layer.forward(np.zeros(shape))
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape"),
+    [
+        (Conv2D(3, 5, 3, 2, "same", RNG), (2, 7, 8, 3)),
+        (ConvTranspose2D(3, 5, 3, 2, "same", RNG), (2, 3, 4, 3)),
+        (Dense(6, 4, RNG), (3, 6)),
+        (Reshape(2, 3), (4, 6)),
+        (ReLU(), (2, 3)),
+        (Sigmoid(), (2, 3)),
+    ],
+    ids=str,
+)
+def test_a_wrong_upstream_gradient_is_refused(layer, shape):
+    y = layer.forward(np.zeros(shape))
+    with pytest.raises(ValueError, match=rf"{str(layer).split()[0]}.*the gradient has the shape.*wanted"):
+        layer.backward(np.zeros((*y.shape, 1)))
+
+
+@pytest.mark.parametrize(("K", "S"), [(3, 1), (3, 2), (4, 2)])
+@pytest.mark.parametrize("cls", [Conv2D, ConvTranspose2D])
+def test_he_weights_keep_the_size_of_the_signal_through_ten_layers(cls, K, S):
+    """The mean square after a ReLU should stay near that before; the plain fan-in K*K*C loses S*S a transposed layer."""
+    rng = np.random.default_rng(3)
+    side = 8
+    for _ in range(10):
+        x = rng.normal(size=(2, side, side, 64))
+        y = ReLU().forward(cls(64, 64, K, S, "same", rng).forward(x))
+        inside = y[:, 2:-2, 2:-2] if y.shape[1] > 4 else y
+        assert 0.7 < (inside**2).mean() / (x**2).mean() < 1.4
+
+
+def test_float32_stays_float32():
+    layer = Conv2D(2, 3, 3, 2, "same", RNG)
+    layer.w, layer.b = layer.w.astype(np.float32), layer.b.astype(np.float32)
+    y = layer.forward(np.ones((1, 4, 4, 2), np.float32))
+    gx = layer.backward(y)
+    assert {a.dtype for a in (y, gx, layer.gw, layer.gb)} == {np.dtype(np.float32)}

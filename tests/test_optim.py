@@ -1,0 +1,58 @@
+"""Adam against the paper is in gradcheck (`check_adam`); here is what the paper says of it, and how it is used."""
+
+import numpy as np
+import pytest
+
+from scratch_ae.optim import Adam, cosine
+
+
+def test_the_first_step_has_the_length_of_the_rate_whatever_the_gradient():
+    for size in (1e-3, 1.0, 1e3):
+        p = {"w": np.zeros(4)}
+        Adam(p).step({"w": size * np.array([1, -1, 2, -0.5])}, rate=0.01)
+        assert np.allclose(p["w"], [-0.01, 0.01, -0.01, 0.01], rtol=1e-4)
+
+
+def test_t_counts_steps_and_state_is_plain_arrays():
+    p = {"w": np.ones((2, 3), np.float32), "b": np.ones(3, np.float32)}
+    adam = Adam(p)
+    for _ in range(3):
+        adam.step({name: np.ones_like(a) for name, a in p.items()}, 0.1)
+    assert adam.t == 3
+    assert adam.m["w"].shape == adam.v["w"].shape == (2, 3)
+    assert adam.m["w"].dtype == np.float32
+    assert np.allclose(adam.m["w"], 1 - 0.9**3)
+    assert np.allclose(adam.v["b"], 1 - 0.999**3, rtol=1e-5)
+
+
+def test_float32_follows_float64():
+    rng = np.random.default_rng(0)
+    start = rng.normal(size=50)
+    single, double = {"w": start.astype(np.float32)}, {"w": start.astype(np.float32).astype(float)}
+    a, b = Adam(single), Adam(double)
+    for _ in range(200):
+        g = rng.normal(size=50).astype(np.float32)
+        a.step({"w": g}, 1e-3)
+        b.step({"w": g.astype(float)}, 1e-3)
+    assert np.abs(single["w"] - double["w"]).max() < 1e-5
+
+
+def test_it_finds_the_bottom_of_a_bowl():
+    p = {"w": np.array([3.0, -2.0])}
+    adam = Adam(p)
+    for t in range(500):
+        adam.step({"w": p["w"] * [1, 100]}, cosine(0.1, t / 500))
+    assert np.abs(p["w"]).max() < 1e-2
+
+
+def test_what_would_be_lost_quietly_is_refused():
+    with pytest.raises(ValueError, match=r"gradient w has the shape \(3,\), wanted \(2,\)"):
+        Adam({"w": np.zeros(2)}).step({"w": np.zeros(3)}, 0.1)
+    with pytest.raises(ValueError, match="w is not contiguous"):
+        Adam({"w": np.zeros((4, 4)).T[1:]})
+
+
+def test_cosine_falls_from_the_rate_to_nothing():
+    assert [cosine(2.0, progress) for progress in (0, 0.5, 1)] == pytest.approx([2, 1, 0])
+    assert cosine(2.0, 1.5) == pytest.approx(0)
+    assert cosine(2.0, 0.25) == pytest.approx(1 + np.sqrt(0.5))

@@ -1,0 +1,50 @@
+import threading
+
+import pytest
+
+from scratch_ae.parallel import SHARD, Team, processors, shards
+
+
+@pytest.mark.parametrize("N", [1, 2, 3, 7, 8, 9, 16, 31, 32, 100])
+def test_shards_cover_every_image_once_and_are_small(N):
+    parts = shards(N)
+    assert [k for part in parts for k in range(N)[part]] == list(range(N))
+    assert all(1 <= part.stop - part.start <= SHARD for part in parts)
+    assert N == 1 or len(parts) >= 2, "two threads have nothing to share"
+
+
+def test_results_come_in_order_and_from_several_threads():
+    meet = threading.Barrier(2, timeout=20)  # passes only if two threads are inside at once
+
+    def work(part):
+        meet.wait()
+        return part.start, threading.current_thread().name
+
+    results = Team(2).map(work, 4)
+    assert [start for start, _ in results] == [0, 2]
+    assert len({name for _, name in results}) == 2
+
+
+def test_blas_has_one_thread_inside_and_its_own_number_afterwards():
+    team = Team(2)
+
+    def counts():
+        return [library["num_threads"] for library in team.blas.info() if library["user_api"] == "blas"]
+
+    before = counts()
+    assert before, "NumPy's BLAS was not found, so its threads cannot be limited"
+    inside = team.map(lambda part: counts(), 2)
+    assert all(set(numbers) == {1} for numbers in inside)
+    assert counts() == before
+
+
+def test_an_error_in_a_thread_reaches_the_caller():
+    def work(part):
+        raise ValueError("in a thread")
+
+    with pytest.raises(ValueError, match="in a thread"):
+        Team(2).map(work, 4)
+
+
+def test_processors():
+    assert Team().threads == processors() >= 1

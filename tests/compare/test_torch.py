@@ -1,0 +1,85 @@
+"""The four networks beside PyTorch: the same weights, the same batches, the same gradients and the same training.
+
+Needs PyTorch (the extra `compare`) and fails without it. Run: python -m pytest tests/compare -s
+"""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional
+
+from scratch_ae.experiments import EXPERIMENTS
+from scratch_ae.gradcheck import error
+from scratch_ae.losses import EPS
+from scratch_ae.model import AutoEncoder
+from scratch_ae.optim import Adam
+
+STEPS, RATE = 50, 1e-3
+NETWORKS = [(name, kernel_size) for name in EXPERIMENTS for kernel_size in (3, 4)]
+# by dtype: the largest difference of a gradient by norms, and of a loss or parameter array after STEPS steps
+TOLERANCE = {np.float64: (1e-10, 1e-8), np.float32: (1e-4, 1e-3)}
+
+
+def to_torch(w):
+    """A kernel (K,K,C,F) of a convolution, or (K,K,F,C) of a transposed one, is (F,C,K,K), or (C,F,K,K), in PyTorch."""
+    return w.permute(3, 2, 0, 1) if w.ndim == 4 else w
+
+
+def network(experiment, p, x):
+    """The autoencoder in PyTorch's own operations: x (N,C,H,W), p the parameters by our names, in our layout."""
+    depth, k = len(experiment.filters), 0
+    for _ in range(depth):  # 'same' with stride 2 on an even side: one zero after, none before
+        x = functional.relu(functional.conv2d(functional.pad(x, (0, 1, 0, 1)), to_torch(p[f"{k}.w"]), p[f"{k}.b"], 2))
+        k += 2
+    channels, side = x.shape[1], x.shape[2]
+    x = x.permute(0, 2, 3, 1).flatten(1)  # our pictures have their channels last
+    x = x @ p[f"{k + 1}.w"] + p[f"{k + 1}.b"]
+    x = x @ p[f"{k + 2}.w"] + p[f"{k + 2}.b"]
+    x = x.reshape(-1, side, side, channels).permute(0, 3, 1, 2)
+    k += 4
+    for _ in range(depth):  # the whole output, of which 'same' cuts (K-2)//2 before and the rest after
+        size, before = 2 * x.shape[2], (experiment.kernel_size - 2) // 2
+        x = functional.conv_transpose2d(x, to_torch(p[f"{k}.w"]), p[f"{k}.b"], 2)
+        x = functional.relu(x[:, :, before : before + size, before : before + size])
+        k += 2
+    return torch.sigmoid(functional.conv2d(x, to_torch(p[f"{k}.w"]), p[f"{k}.b"]))
+
+
+def loss(y, target, w):
+    dx = functional.pad(y[:, :, :, 1:] - y[:, :, :, :-1], (0, 1))
+    dy = functional.pad(y[:, :, 1:] - y[:, :, :-1], (0, 0, 0, 1))
+    return (1 - w) * ((y - target) ** 2).mean() + w * (torch.sqrt(dx**2 + dy**2 + EPS**2) - EPS).mean()
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE, ids=["float64", "float32"])
+@pytest.mark.parametrize(("name", "kernel_size"), NETWORKS)
+def test_gradients_and_training_are_those_of_pytorch(name, kernel_size, dtype):
+    experiment = replace(EXPERIMENTS[name], kernel_size=kernel_size, tv_weight=0.1)
+    rng = np.random.default_rng(0)
+    batches = rng.random((3, 4, experiment.size, experiment.size, 3)).astype(dtype)
+    model = AutoEncoder(experiment, seed=1, threads=2, dtype=dtype)
+    theirs = {k: torch.tensor(v.copy(), requires_grad=True) for k, v in model.parameters().items()}
+    ours, peer = Adam(model.parameters()), torch.optim.Adam(theirs.values(), RATE)
+    steps, worst_loss, worst_gradient = (STEPS if name in ("rose", "sunflower") else STEPS), 0.0, 0.0
+    for step in range(steps):
+        images = batches[step % 3]
+        value, gradients = model.loss_and_gradients(images)
+        peer.zero_grad()
+        x = torch.tensor(images).permute(0, 3, 1, 2)
+        their_value = loss(network(experiment, theirs, x), x, 0.1)
+        their_value.backward()
+        if step == 0:
+            worst_gradient = max(error(gradients[k], theirs[k].grad.numpy()) for k in gradients)
+        worst_loss = max(worst_loss, abs(value - their_value.item()) / their_value.item())
+        ours.step(gradients, RATE)
+        peer.step()
+    parameters = max(error(p, theirs[k].detach().numpy()) for k, p in model.parameters().items())
+    print(
+        f"\n{name}, {kernel_size}x{kernel_size}, {np.dtype(dtype)}: gradients differ by {worst_gradient:.1e}, "
+        f"{steps} losses by {worst_loss:.1e}, parameters after them by {parameters:.1e}"
+    )
+    assert worst_gradient <= TOLERANCE[dtype][0]
+    assert worst_loss <= TOLERANCE[dtype][1]
+    assert dtype is np.float32 or parameters <= TOLERANCE[dtype][1]

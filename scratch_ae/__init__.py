@@ -3,12 +3,31 @@
 Read the files in the order of their dependence:
 
     shapes, reference, kernels, layers, losses, optim        the mathematics
-    experiments, checkpoint, parallel, model, gradcheck      the network and the proof of it
-    garden, data, preview, figures, train                    the pictures and the training
+    experiments, checkpoint, parallel, model, gradcheck      the network, and the proof of it
+    garden, data, preview, figures, train                    the pictures, and the training
 """
+
+import os
+import sys
+from collections.abc import Callable
 
 __version__ = "0.1.0"
 
 
 class UserError(ValueError):
     """A mistake of the user's, not of the program's: a command prints it as one `Error:` line and exits with 2."""
+
+
+def command(main: Callable[[list[str]], int]) -> None:
+    """Run a command's main with the program's arguments and exit with what it returns; no traceback for the user."""
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except BrokenPipeError:  # whoever read our output, `head` say, has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except (UserError, OSError) as error:
+        print(f"Error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("Stopped.", file=sys.stderr)
+        sys.exit(130)

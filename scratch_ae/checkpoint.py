@@ -4,6 +4,7 @@ import json
 import os
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -15,7 +16,8 @@ def write(file: Path | str, arrays: dict[str, np.ndarray], header: dict) -> None
     file = Path(file)
     temporary = file.with_name(file.name + ".part")
     with open(temporary, "wb") as stream:
-        np.savez(stream, header=np.frombuffer(json.dumps(header).encode(), np.uint8), **arrays)
+        entries: dict[str, Any] = {"header": np.frombuffer(json.dumps(header).encode(), np.uint8), **arrays}
+        np.savez(stream, **entries)
         stream.flush()
         os.fsync(stream.fileno())
     os.replace(temporary, file)

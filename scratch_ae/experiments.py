@@ -1,6 +1,7 @@
 """The four experiments: what is learnt, by a network of which shape, and how. Make your own with `Experiment(...)`."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from . import UserError
 
@@ -50,7 +51,8 @@ class Experiment:
 
 def experiment_from(fields: dict) -> Experiment:
     """The experiment that `dataclasses.asdict` turned into these fields; JSON has made lists of its tuples."""
-    return Experiment(**{name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()})
+    tuples: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in fields.items()}
+    return Experiment(**tuples)
 
 
 DEEP = (32, 64, 128, 128, 256, 256)

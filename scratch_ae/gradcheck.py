@@ -21,12 +21,13 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from . import reference
 from .experiments import EXPERIMENTS, Experiment
-from .layers import Conv2D, ConvTranspose2D, Dense, Layer, ReLU, Reshape, Sigmoid
+from .layers import Conv2D, ConvTranspose2D, Dense, Layer, ReLU, Reshape, Sigmoid, Weighted
 from .losses import EPS, loss
 from .model import AutoEncoder
 from .optim import Adam
@@ -44,7 +45,7 @@ TOLERANCE = {
     "threads": 0.0,
 }
 
-Function = Callable[[np.ndarray], complex]
+Function = Callable[[np.ndarray], np.number]  # float64 for float64, complex128 for complex128
 
 
 def error(a: np.ndarray, b: np.ndarray) -> float:
@@ -86,7 +87,7 @@ def run(layer: Layer, x: np.ndarray, gy: np.ndarray) -> dict[str, np.ndarray]:
 
 def weights(layer: Layer) -> dict[str, np.ndarray]:
     """{'w': ..., 'b': ...}, or nothing for a layer without."""
-    return {name: getattr(layer, name) for name in ("w", "b") if hasattr(layer, name)}
+    return {"w": layer.w, "b": layer.b} if isinstance(layer, Weighted) else {}
 
 
 def changed(layer: Layer, **arrays: np.ndarray) -> Layer:
@@ -99,22 +100,21 @@ def changed(layer: Layer, **arrays: np.ndarray) -> Layer:
 def check_layer(layer: Layer, x: np.ndarray, gy: np.ndarray, oracle: np.ndarray | None = None) -> dict[str, float]:
     """The errors of a layer at x (N, ...) with the upstream gradient gy, by column; `oracle` is the right output."""
     variables = {"x": x, **weights(layer)}
-    before = copy.deepcopy([variables, gy])
-    upstream = before[1]  # should the layer change gy, then the rest of the checks still ask for the right thing
+    before, upstream = copy.deepcopy(variables), gy.copy()  # a layer that changes gy must not mislead the other checks
     result = run(layer, x, gy)
     errors = {} if oracle is None else {"oracle": error(result["y"], oracle)}
 
     def worst(gradient_of: Callable[[Function, np.ndarray], np.ndarray]) -> float:
-        def f(array: np.ndarray) -> complex:  # <layer(x), gy> as a function of x, w or b, in the array's own type
+        def f(array: np.ndarray) -> np.number:  # <layer(x), gy> as a function of x, w or b, in the array's own type
             probe, start = (layer, array) if name == "x" else (changed(layer, **{name: array}), x.astype(array.dtype))
             return (copy.copy(probe).forward(start) * upstream).sum()
 
         errors = []
         for name, array in variables.items():
             errors.append(error(result[name], gradient_of(f, array)))
-        return np.max(errors)  # which keeps a nan, as max may not
+        return float(np.max(errors))  # which keeps a nan, as max may not
 
-    if isinstance(layer, Conv2D | ConvTranspose2D | Dense):
+    if isinstance(layer, Weighted):
         bias = run(layer, np.zeros_like(x), gy)["y"]  # of input 0, only the bias is left
         ax = result["y"] - bias  # linear in x for fixed w, and in w for fixed x
         products = [(ax, x, result["x"]), (ax, layer.w, result["w"]), (bias, layer.b, result["b"])]
@@ -123,14 +123,14 @@ def check_layer(layer: Layer, x: np.ndarray, gy: np.ndarray, oracle: np.ndarray 
     float32 = changed(layer, **{name: array.astype(np.float32) for name, array in weights(layer).items()})
     short = run(float32, x.astype(np.float32), gy.astype(np.float32))
     errors["float32"] = np.max([error(short[name], result[name]) for name in result])
-    errors["inputs"] = float(not same(before, [variables, gy]))
+    errors["inputs"] = float(not same((before, upstream), (variables, gy)))
     with ThreadPoolExecutor(2) as pool:
         runs = list(pool.map(lambda _: run(layer, x, gy), range(4)))
     errors["threads"] = float(not all(same(result, other) for other in runs))
     return errors
 
 
-def check_loss(function: Callable, y: np.ndarray, target: np.ndarray, tv_weight: float) -> dict[str, float]:
+def check_loss(function: Callable[..., Any], y: np.ndarray, target: np.ndarray, tv_weight: float) -> dict[str, float]:
     """The errors of a loss, called like `losses.loss`, on images (N,H,W,C)."""
     before = y.copy(), target.copy()
     value, gy = function(y, target, tv_weight)
@@ -214,7 +214,7 @@ def check_model(experiment: Experiment, N: int, bias: float = 0.0, seed: int = 0
     return errors
 
 
-def same(a: object, b: object) -> bool:
+def same(a: Any, b: Any) -> bool:
     """Equal to the bit: numbers, arrays, and tuples, lists and dictionaries of them."""
     if isinstance(a, dict):
         return isinstance(b, dict) and a.keys() == b.keys() and all(same(a[k], b[k]) for k in a)
@@ -226,21 +226,21 @@ def same(a: object, b: object) -> bool:
 def cases(rng: np.random.Generator) -> Iterator[tuple[str, Layer, np.ndarray, np.ndarray]]:
     """(title, layer, x, right output) for every layer, on odd, even and oblong images, with a bias that is not 0."""
 
-    def with_bias(layer: Layer) -> Layer:
-        layer.b = rng.normal(size=layer.b.shape)
-        return layer
-
+    layer: Layer
     sizes = [(3, 2, "same", 7, 5), (3, 2, "same", 8, 6), (3, 1, "valid", 6, 5), (2, 3, "same", 7, 8)]
     sizes.append((1, 1, "same", 4, 5))
     for K, S, padding, H, W in sizes:
-        layer, x = with_bias(Conv2D(3, 4, K, S, padding, rng)), rng.normal(size=(2, H, W, 3))
+        layer, x = Conv2D(3, 4, K, S, padding, rng), rng.normal(size=(2, H, W, 3))
+        layer.b = rng.normal(size=4)
         yield str(layer), layer, x, reference.correlate(x, layer.w, S, padding) + layer.b
-    sizes = (3, 2, "same", 3, 4), (4, 2, "same", 4, 3), (3, 2, "valid", 3, 4), (2, 3, "valid", 3, 2)
+    sizes = [(3, 2, "same", 3, 4), (4, 2, "same", 4, 3), (3, 2, "valid", 3, 4), (2, 3, "valid", 3, 2)]
     for K, S, padding, H, W in sizes:
-        layer, x = with_bias(ConvTranspose2D(3, 4, K, S, padding, rng)), rng.normal(size=(2, H, W, 3))
+        layer, x = ConvTranspose2D(3, 4, K, S, padding, rng), rng.normal(size=(2, H, W, 3))
+        layer.b = rng.normal(size=4)
         more = 0 if padding == "same" else max(K - S, 0)
         yield str(layer), layer, x, reference.scatter(x, layer.w, S, padding, (H * S + more, W * S + more)) + layer.b
-    layer, x = with_bias(Dense(6, 4, rng)), rng.normal(size=(3, 6))
+    layer, x = Dense(6, 4, rng), rng.normal(size=(3, 6))
+    layer.b = rng.normal(size=4)
     yield str(layer), layer, x, np.einsum("nc,cf->nf", x, layer.w) + layer.b
     x = rng.normal(size=(2, 3, 4, 2))
     yield "ReLU", ReLU(), x, np.where(x > 0, x, 0)

@@ -158,4 +158,5 @@ class Reshape:
         return gy.reshape(self.x_shape)
 
 
-Layer = Conv2D | ConvTranspose2D | Dense | ReLU | Sigmoid | Reshape
+Weighted = Conv2D | ConvTranspose2D | Dense  # these have w and b, and after backward gw and gb
+Layer = Weighted | ReLU | Sigmoid | Reshape

@@ -9,7 +9,7 @@ import numpy as np
 
 from . import UserError, checkpoint
 from .experiments import Experiment, experiment_from
-from .layers import Conv2D, ConvTranspose2D, Dense, Layer, ReLU, Reshape, Sigmoid
+from .layers import Conv2D, ConvTranspose2D, Dense, Layer, ReLU, Reshape, Sigmoid, Weighted
 from .losses import loss
 from .parallel import Team
 
@@ -20,7 +20,9 @@ def build(experiment: Experiment, rng: np.random.Generator) -> tuple[list[Layer]
     Encoder: stride-2 3x3 'same' convolutions with ReLU, flatten, Dense. Decoder: Dense, reshape, stride-2 'same'
     transposed convolutions with ReLU in mirrored order, a 1x1 convolution to the colours, sigmoid.
     """
-    e, encoder, decoder = experiment, [], []
+    e = experiment
+    encoder: list[Layer] = []
+    decoder: list[Layer] = []
     channels = e.channels
     for filters in e.filters:
         encoder += [Conv2D(channels, filters, 3, 2, "same", rng), ReLU()]
@@ -49,7 +51,7 @@ class AutoEncoder:
         self.encoder, self.decoder = build(experiment, np.random.default_rng(seed))
         self.layers = self.encoder + self.decoder
         for layer in self.layers:
-            if hasattr(layer, "w"):
+            if isinstance(layer, Weighted):
                 layer.w, layer.b = layer.w.astype(dtype), layer.b.astype(dtype)
 
     def encode(self, images: np.ndarray) -> np.ndarray:
@@ -103,14 +105,14 @@ class AutoEncoder:
     def summary(self) -> str:
         """A table: number, layer, output shape, parameters."""
         shape, total = (self.experiment.size, self.experiment.size, self.experiment.channels), 0
-        rows = [f"{'':2} {'layer':46} {'output':14} {'parameters':>10}", f"{'':2} {'image':46} {sides(shape):14}"]
+        rows = [f"{'':2} {'layer':50} {'output':14} {'parameters':>10}", f"{'':2} {'image':50} {sides(shape):14}"]
         x = np.zeros((1, *shape), self.dtype)
         for k, layer in enumerate(self.layers):
             x = copy.copy(layer).forward(x)
             count = sum(array.size for array in named([layer]).values())
             total += count
-            rows.append(f"{k:2} {layer!s:46} {sides(x.shape[1:]):14} {count or '':>10}")
-        return "\n".join([*rows, f"{'':2} {'in all':46} {'':14} {total:10}"])
+            rows.append(f"{k:2} {layer!s:50} {sides(x.shape[1:]):14} {count or '':>10}")
+        return "\n".join([*rows, f"{'':2} {'in all':50} {'':14} {total:10}"])
 
     def save(self, file: Path | str) -> None:
         """Write parameters and experiment to one file, which `load` reads."""
@@ -133,7 +135,7 @@ def named(layers: Sequence[Layer], prefix: str = "") -> dict[str, np.ndarray]:
     return {
         f"{k}.{name}": getattr(layer, prefix + name)
         for k, layer in enumerate(layers)
-        if hasattr(layer, "w")
+        if isinstance(layer, Weighted)
         for name in ("w", "b")
     }
 

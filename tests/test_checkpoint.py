@@ -8,7 +8,8 @@ from scratch_ae import UserError, checkpoint
 
 
 def test_arrays_and_header_come_back_to_the_bit(tmp_path):
-    arrays = {"1.w": np.random.default_rng(0).normal(size=(3, 4)).astype(np.float32), "t": np.array(7), "none": np.zeros(0)}
+    weights = np.random.default_rng(0).normal(size=(3, 4)).astype(np.float32)
+    arrays = {"1.w": weights, "t": np.array(7), "none": np.zeros(0)}
     header = {"experiment": {"name": "rosé", "filters": [1, 2]}, "step": 3, "rate": 1e-3}
     checkpoint.write(tmp_path / "a.npz", arrays, header)
     got, got_header = checkpoint.read(tmp_path / "a.npz")

@@ -17,9 +17,19 @@ from scratch_ae.model import AutoEncoder
 from scratch_ae.optim import Adam
 
 STEPS, RATE = 50, 1e-3
-NETWORKS = [(name, kernel_size) for name in EXPERIMENTS for kernel_size in (3, 4)]
-# by dtype: the largest difference of a gradient by norms, and of a loss or parameter array after STEPS steps
-TOLERANCE = {np.float64: (1e-10, 1e-8), np.float32: (1e-4, 1e-3)}
+NETWORKS = [(name, kernel_size) for name in ("rose", "sunflower", "iris_calendula") for kernel_size in (3, 4)]
+# The largest difference of the gradient, of a loss of STEPS steps, and of the parameters after them, by norms over all
+# arrays. In float32 a ReLU may decide otherwise where its input is nearly 0, and the parameters drift apart.
+TOLERANCE = {np.float64: (1e-10, 1e-8, 1e-8), np.float32: (1e-4, 1e-3, 1e-1)}
+
+
+def test_flowers_is_the_network_of_iris_calendula():
+    """So it is not trained a second time below."""
+    names = ("size", "filters", "latent", "channels")
+    assert [[getattr(EXPERIMENTS[e], n) for n in names] for e in ("flowers", "iris_calendula")].count(
+        [128, (32, 64, 128, 128, 256, 256), 16, 3]
+    ) == 2
+    assert set(EXPERIMENTS) == {"flowers", *(name for name, _ in NETWORKS)}
 
 
 def to_torch(w):
@@ -53,6 +63,10 @@ def loss(y, target, w):
     return (1 - w) * ((y - target) ** 2).mean() + w * (torch.sqrt(dx**2 + dy**2 + EPS**2) - EPS).mean()
 
 
+def flat(arrays):
+    return np.concatenate([np.asarray(array).ravel() for array in arrays.values()])
+
+
 @pytest.mark.parametrize("dtype", TOLERANCE, ids=["float64", "float32"])
 @pytest.mark.parametrize(("name", "kernel_size"), NETWORKS)
 def test_gradients_and_training_are_those_of_pytorch(name, kernel_size, dtype):
@@ -62,8 +76,8 @@ def test_gradients_and_training_are_those_of_pytorch(name, kernel_size, dtype):
     model = AutoEncoder(experiment, seed=1, threads=2, dtype=dtype)
     theirs = {k: torch.tensor(v.copy(), requires_grad=True) for k, v in model.parameters().items()}
     ours, peer = Adam(model.parameters()), torch.optim.Adam(theirs.values(), RATE)
-    steps, worst_loss, worst_gradient = (STEPS if name in ("rose", "sunflower") else STEPS), 0.0, 0.0
-    for step in range(steps):
+    worst_loss = gradient = 0.0
+    for step in range(STEPS):
         images = batches[step % 3]
         value, gradients = model.loss_and_gradients(images)
         peer.zero_grad()
@@ -71,15 +85,13 @@ def test_gradients_and_training_are_those_of_pytorch(name, kernel_size, dtype):
         their_value = loss(network(experiment, theirs, x), x, 0.1)
         their_value.backward()
         if step == 0:
-            worst_gradient = max(error(gradients[k], theirs[k].grad.numpy()) for k in gradients)
+            gradient = error(flat(gradients), flat({k: p.grad for k, p in theirs.items()}))
         worst_loss = max(worst_loss, abs(value - their_value.item()) / their_value.item())
         ours.step(gradients, RATE)
         peer.step()
-    parameters = max(error(p, theirs[k].detach().numpy()) for k, p in model.parameters().items())
+    parameters = error(flat(model.parameters()), flat({k: p.detach() for k, p in theirs.items()}))
     print(
-        f"\n{name}, {kernel_size}x{kernel_size}, {np.dtype(dtype)}: gradients differ by {worst_gradient:.1e}, "
-        f"{steps} losses by {worst_loss:.1e}, parameters after them by {parameters:.1e}"
+        f"\n{name}, {kernel_size}x{kernel_size}, {np.dtype(dtype)}: the gradient differs by {gradient:.1e}, "
+        f"{STEPS} losses by {worst_loss:.1e}, the parameters after them by {parameters:.1e}"
     )
-    assert worst_gradient <= TOLERANCE[dtype][0]
-    assert worst_loss <= TOLERANCE[dtype][1]
-    assert dtype is np.float32 or parameters <= TOLERANCE[dtype][1]
+    assert all(a <= b for a, b in zip((gradient, worst_loss, parameters), TOLERANCE[dtype], strict=True))

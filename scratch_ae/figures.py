@@ -1,0 +1,233 @@
+"""The pictures of a run: python -m scratch_ae.figures runs/rose
+
+true against predicted, of training and of held-out images; for rose the average of two codes; for sunflower the plane
+that the flowers were squeezed into; for iris_calendula the way from an iris to a calendula; for flowers a histogram of
+each latent number; and for all the curves of loss and PSNR.
+
+Shown are the first images in hash order (by the CRC-32 of the file's name, which is as good as a draw), the species
+taken in turn.
+"""
+
+import json
+import math
+from collections.abc import Iterator, Sequence
+from itertools import chain, zip_longest
+from pathlib import Path
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from PIL import Image, ImageDraw, ImageFont
+
+from . import UserError, checkpoint, command
+from .data import ImageGenerator, image_files, load_images, species_folders, split
+from .losses import psnr
+from .model import AutoEncoder
+
+TILE, GAP, MARGIN = 128, 4, 16  # pixels: the side of a picture on a sheet, and the space between two and around all
+TRAINING, HELD_OUT = "#0072b2", "#d55e00"  # blue and vermilion, which the colour-blind can tell apart
+
+
+def draw(run: Path | str) -> list[Path]:
+    """Draw a run's pictures into its folder figures/, and return their files. UserError where a part is missing."""
+    run = Path(run)
+    model = AutoEncoder.load(run / "checkpoint.npz")
+    experiment, header = model.experiment, checkpoint.read(run / "checkpoint.npz")[1]
+    training, held_out = split(image_files(species_folders(header["data"], experiment.species)))
+    (run / "figures").mkdir(exist_ok=True)
+    drawn: list[Path] = []
+
+    def save(name: str, picture: Image.Image) -> None:
+        drawn.append(run / "figures" / f"{name}.png")
+        picture.save(drawn[-1])
+
+    images, files = shown(model, training)
+    codes = model.encode(images)
+    save("pairs_training", pairs(model, images, f"{experiment.name}: training images, true | predicted"))
+    if held_out:
+        unseen, _ = shown(model, held_out)
+        save("pairs_held_out", pairs(model, unseen, f"{experiment.name}: held-out images, true | predicted"))
+    if experiment.name == "rose" and len(images) > 1:
+        save("blend", blend(model, images[-2:], codes[-2:], "Two roses, and the average of their codes decoded"))
+    if experiment.name == "sunflower" and len(images) > 2 and experiment.latent == 2:
+        save("morph", morph(model, codes[0], codes[2]))
+    if experiment.name == "iris_calendula":
+        two = [next((k for k, f in enumerate(files) if f.parent.name == name), 0) for name in experiment.species]
+        title = "An iris, a calendula, and the average of their codes decoded"
+        save("blend", blend(model, images[two], codes[two], title))
+        save("alphas", alphas(model, *codes[two]))
+    if experiment.name == "flowers":
+        save("histograms", histograms(*(all_codes(model, part) for part in (training, held_out))))
+    save("curves", curves(run / "log.jsonl", experiment.name))
+    return drawn
+
+
+def shown(model: AutoEncoder, files: Sequence[Path]) -> tuple[np.ndarray, list[Path]]:
+    """The images (N,H,W,C) float32 that the sheets show, and their files: fewer where there are fewer."""
+    e = model.experiment
+    by_species: dict[str, list[Path]] = {}
+    for file in files:
+        by_species.setdefault(file.parent.name, []).append(file)
+    turns = chain.from_iterable(zip_longest(*(by_species[name] for name in sorted(by_species))))
+    images, used = load_images([file for file in turns if file], e.size, e.channels, e.pairs, report=lambda _: None)
+    return images.astype(np.float32) / 255, used
+
+
+def all_codes(model: AutoEncoder, files: Sequence[Path]) -> np.ndarray:
+    """The codes (N, latent) of all images, streamed."""
+    e, codes = model.experiment, [np.empty((0, model.experiment.latent), np.float32)]
+    if files:
+        generator = ImageGenerator(files, e.size, min(64, len(files)), channels=e.channels, report=lambda _: None)
+        codes += [model.encode(images) for images in generator.epoch(0)]
+    return np.concatenate(codes)
+
+
+# ---- sheets of images ---------------------------------------------------------------------------------------------
+
+
+def sheet(rows: Sequence[Sequence[np.ndarray]], title: str, labels: Sequence[Sequence[str]] = (), tile: int = TILE,
+          group: int = 1) -> Image.Image:  # fmt: skip
+    """Images (H,W,C) in [0,1] in rows, under a title, each with a label below it where there are labels.
+
+    Every `group` columns there is a wider gap, so that what belongs together stands together.
+    """
+    line, small = ImageFont.load_default(18), ImageFont.load_default(13)
+    columns = max(len(row) for row in rows)
+    x = [MARGIN + k * (tile + GAP) + k // group * (3 * GAP if group > 1 else 0) for k in range(columns)]
+    below = 20 if labels else 0
+    step, top = tile + below + (3 if group > 1 else 1) * GAP, MARGIN + 36
+    width = max(x[-1] + tile + MARGIN, int(line.getlength(title)) + 2 * MARGIN)
+    picture = Image.new("RGB", (width, top + len(rows) * step + MARGIN), "white")
+    pen = ImageDraw.Draw(picture)
+    pen.text((width / 2, MARGIN + 12), title, "black", line, anchor="mm")
+    indent = (width - x[-1] - tile - MARGIN) // 2
+    for r, row in enumerate(rows):
+        for c, image in enumerate(row):
+            picture.paste(tile_of(image, tile), (x[c] + indent, top + r * step))
+            if labels:
+                place = x[c] + indent + tile / 2, top + r * step + tile + 10
+                pen.text(place, labels[r][c], "black", small, anchor="mm")
+    return picture
+
+
+def tile_of(image: np.ndarray, side: int) -> Image.Image:
+    """An image (H,W,C) in [0,1] as a picture of this many pixels a side."""
+    pixels = (image * 255 + 0.5).astype(np.uint8)
+    picture = Image.fromarray(pixels if pixels.shape[2] == 3 else pixels[:, :, 0]).convert("RGB")
+    return picture.resize((side, side), Image.Resampling.BICUBIC)
+
+
+def pairs(model: AutoEncoder, images: np.ndarray, title: str) -> Image.Image:
+    """True against predicted, two pairs in a row, or four where there are many; below each its PSNR."""
+    predicted = model.reconstruct(images)
+    many = 4 if len(images) > 8 else 2
+    tiles = [[image for k in row for image in (images[k], predicted[k])] for row in in_rows(len(images), many)]
+    quality = [f"{value:.1f} dB" for value in psnr(predicted, images)]
+    labels = [[label for k in row for label in ("true", quality[k])] for row in in_rows(len(images), many)]
+    return sheet(tiles, title, labels, group=2)
+
+
+def in_rows(count: int, columns: int) -> Iterator[range]:
+    """0 ... count-1, so many in a row."""
+    return (range(start, min(start + columns, count)) for start in range(0, count, columns))
+
+
+def blend(model: AutoEncoder, images: np.ndarray, codes: np.ndarray, title: str) -> Image.Image:
+    """Two images, what is left of each, and what the average of their codes decodes to."""
+    tiles = [images[0], *model.decode(np.stack([codes[0], codes.mean(0), codes[1]])), images[1]]
+    return sheet([tiles], title, [["true", "predicted", "average of both", "predicted", "true"]])
+
+
+def alphas(model: AutoEncoder, a: np.ndarray, b: np.ndarray) -> Image.Image:
+    """Nine steps from one code to the other, decoded."""
+    weights = np.arange(1, 10, dtype=np.float32) / 10
+    images = model.decode(np.stack([(1 - alpha) * a + alpha * b for alpha in weights]))
+    labels = [[f"alpha {weights[k]:.1f}" for k in row] for row in in_rows(9, 3)]
+    title = "(1 - alpha) iris + alpha calendula"
+    return sheet([[images[k] for k in row] for row in in_rows(9, 3)], title, labels)
+
+
+def morph(model: AutoEncoder, a: np.ndarray, b: np.ndarray) -> Image.Image:
+    """400 points of the rectangle between two codes of the plane, decoded: the first number across, the second down."""
+    across, down = (np.linspace(a[k], b[k], 20, dtype=np.float32) for k in (0, 1))
+    grid = np.stack(np.meshgrid(across, down), axis=-1)
+    images = model.decode(grid.reshape(-1, 2)).reshape(20, 20, *model.decode(a[None]).shape[1:])
+    return sheet(list(images), "400 points of the plane between the first sunflower (top left) and the third", tile=48)
+
+
+# ---- charts -------------------------------------------------------------------------------------------------------
+
+
+def histograms(training: np.ndarray, held_out: np.ndarray) -> Image.Image:
+    """How each latent number is distributed over the whole set, training and held-out images apart."""
+    columns = min(4, training.shape[1])
+    rows = math.ceil(training.shape[1] / columns)
+    figure = Figure((2.6 * columns, 1.9 * rows + 0.7), layout="constrained")
+    for k in range(training.shape[1]):
+        axes = figure.add_subplot(rows, columns, k + 1)
+        bins = np.histogram_bin_edges(np.concatenate([training[:, k], held_out[:, k]]), 40).tolist()
+        axes.hist(training[:, k], bins, density=True, color=TRAINING, alpha=0.75, label="training")
+        if len(held_out):
+            axes.hist(held_out[:, k], bins, density=True, color=HELD_OUT, histtype="step", label="held out")
+        axes.set_title(f"latent number {k + 1}", fontsize=9)
+        axes.set_yticks([])
+        axes.tick_params(labelsize=8)
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize=9)
+    figure.suptitle(f"The codes of all {len(training) + len(held_out)} images, in 40 bins, as densities", fontsize=11)
+    return chart(figure)
+
+
+def curves(log: Path, name: str) -> Image.Image:
+    """Loss and PSNR over steps, from a run's log."""
+    entries = [json.loads(line) for line in log.read_text().splitlines()]
+    steps = [entry for entry in entries if "loss" in entry]
+    evaluations = [entry for entry in entries if "training" in entry]
+    if not steps:
+        raise UserError(f"{log} holds no steps to draw")
+    figure = Figure((9, 3.6), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    window = max(1, len(steps) // 100)
+    means = [np.mean([s["loss"] for s in steps[k : k + window]]) for k in range(0, len(steps), window)]
+    left.plot([s["step"] for s in steps[::window]], means, color=TRAINING)
+    left.set_yscale("log")
+    left.yaxis.set_minor_formatter("{x:.2g}")
+    decorate(left, f"{name}: training loss" + (f", mean of {window} steps" if window > 1 else ""), "loss")
+    for part, style, colour in (("training", ".-", TRAINING), ("held_out", ".--", HELD_OUT)):
+        points = [(e["step"], e[part]["psnr"]) for e in evaluations if part in e]
+        if points:
+            label = f"{part.replace('_', ' ')}, at the end {points[-1][1]:.1f} dB"
+            right.plot(*zip(*points, strict=True), style, color=colour, label=label, markersize=4)
+    decorate(right, f"{name}: PSNR", "dB")
+    if evaluations:
+        right.legend(frameon=False)
+    return chart(figure)
+
+
+def decorate(axes: Axes, title: str, y: str) -> None:
+    axes.set_title(title, fontsize=11)
+    axes.set_xlabel("step")
+    axes.set_ylabel(y)
+    axes.grid(alpha=0.3)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def chart(figure: Figure) -> Image.Image:
+    """The figure as a picture; without pyplot, so no display is asked for."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    canvas = FigureCanvasAgg(figure)
+    figure.set_dpi(100)
+    canvas.draw()
+    return Image.fromarray(np.asarray(canvas.buffer_rgba())[:, :, :3].copy())
+
+
+def main(arguments: list[str]) -> int:
+    if len(arguments) != 1 or arguments[0].startswith("-"):
+        raise UserError("name the folder of one run, as in: python -m scratch_ae.figures runs/rose")
+    for file in draw(arguments[0]):
+        print(file)
+    return 0
+
+
+if __name__ == "__main__":
+    command(main)

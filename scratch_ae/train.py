@@ -1,0 +1,275 @@
+"""Train an experiment: python -m scratch_ae.train rose"""
+
+import argparse
+import json
+import math
+import shutil
+import signal
+import sys
+import textwrap
+import time
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from . import UserError, __version__, checkpoint, command, garden
+from .data import ImageGenerator, image_files, load_images, species_folders, split
+from .experiments import EXPERIMENTS, Experiment
+from .figures import draw
+from .losses import psnr, ssim
+from .model import AutoEncoder
+from .optim import Adam, cosine
+from .preview import Preview
+
+EVALUATED = 128  # images of each part, after each epoch
+GARDEN = 300  # rendered pictures of each species
+PHOTOGRAPHS = "https://www.kaggle.com/datasets/l3llff/flowers"
+
+
+class Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> None:  # type: ignore[override]
+        raise UserError(f"{message}. See: python -m scratch_ae.train --help")
+
+
+def parser() -> Parser:
+    p = Parser(prog="python -m scratch_ae.train", description="Train an experiment and draw its pictures.")
+    p.add_argument("experiment", help=", ".join(EXPERIMENTS))
+    p.add_argument("--data", type=Path, metavar="DIR", help="folder that holds one folder of pictures a species")
+    p.add_argument("--out", type=Path, metavar="DIR", help="folder for the results (runs/EXPERIMENT)")
+    p.add_argument("--epochs", type=int, metavar="N", help="train for so many passes over the training images")
+    p.add_argument("--steps", type=int, metavar="N", help="train for so many batches")
+    p.add_argument("--minutes", type=float, metavar="M", help="train for so long")
+    p.add_argument("--batch-size", type=int, metavar="B", help="images a step")
+    p.add_argument("--learning-rate", type=float, metavar="L", help="of Adam, at the start")
+    p.add_argument("--tv-weight", type=float, metavar="W", help="weight of the total variation in the loss, 0 to 1")
+    p.add_argument("--latent", type=int, metavar="K", help="numbers that an image is squeezed into")
+    p.add_argument("--kernel-size", type=int, metavar="3|4", help="of the transposed convolutions")
+    p.add_argument("--seed", type=int, default=0, metavar="S", help="of the weights and of the order of images (0)")
+    p.add_argument("--threads", type=int, metavar="T", help="threads that compute (one a processor)")
+    p.add_argument("--track", type=Path, metavar="FILE", help="the picture to watch (the first training image)")
+    p.add_argument("--preview", default="auto", metavar="auto|window|off", help="the window that shows it (auto)")
+    p.add_argument("--overwrite", action="store_true", help="replace an earlier run in the same folder")
+    p.add_argument("--version", action="version", version=f"scratch_ae {__version__}")
+    return p
+
+
+def main(arguments: list[str]) -> int:
+    options = parser().parse_args(arguments)
+    if options.experiment not in EXPERIMENTS:
+        raise UserError(f"there is no experiment {options.experiment!r}, take one of: {', '.join(EXPERIMENTS)}")
+    for name, least in (("steps", 1), ("minutes", 0), ("threads", 1), ("seed", 0)):
+        value = getattr(options, name)
+        if value is not None and not least <= value < math.inf:
+            raise UserError(f"--{name} must be at least {least}, got {value}")
+    names = ("batch_size", "learning_rate", "tv_weight", "latent", "kernel_size", "epochs")
+    overridden = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
+    experiment = replace(EXPERIMENTS[options.experiment], **overridden)
+    out = options.out or Path("runs") / experiment.name
+    prepare(out, options.overwrite)
+    data = options.data or find_data(experiment)
+    describe(experiment, overridden)
+    run = Run(experiment, data, out, options)
+    print(run.model.summary())
+    preview = Preview(run.tracked, run.tracked_title, options.preview, report=say)
+    limits = Limits(options.epochs if options.steps or options.minutes else experiment.epochs, options)
+    interrupted = train(run, limits, preview)
+    preview.close()
+    preview.save(out / "tracked.webp")
+    for file in draw(out):
+        print(file)
+    return 130 if interrupted else 0
+
+
+def describe(experiment: Experiment, overridden: dict[str, object]) -> None:
+    """Print the experiment, saying which of its numbers the user has overridden."""
+    fields = {k: " ".join(map(str, v)) if isinstance(v, tuple) else v for k, v in asdict(experiment).items()}
+    fields["species"] = fields["species"] or "all that are there"
+    parts = [f"{k} {v}{' (overridden)' if k in overridden else ''}" for k, v in fields.items() if k != "name"]
+    print(textwrap.fill(f"{experiment.name}: " + ", ".join(parts), shutil.get_terminal_size().columns))
+
+
+# ---- before ---------------------------------------------------------------------------------------------------------
+
+
+def prepare(out: Path, overwrite: bool) -> None:
+    """Make the folder of the results ready. UserError where it holds a finished run that may not be replaced."""
+    if (out / "checkpoint.npz").exists() and not overwrite:
+        raise UserError(f"{out} holds a trained network. Choose another folder with --out, or give --overwrite.")
+    for name in ("checkpoint.npz", "log.jsonl", "tracked.webp"):
+        (out / name).unlink(missing_ok=True)
+    shutil.rmtree(out / "figures", ignore_errors=True)
+    out.mkdir(parents=True, exist_ok=True)
+
+
+def find_data(experiment: Experiment) -> Path:
+    """data/flowers where the species are there, or else the garden in data/garden, rendered now where it is not yet."""
+    photographs, rendered = Path("data/flowers"), Path("data/garden")
+    wanted = experiment.species or ("*",)
+    if all(any(photographs.glob(f"{name}/*")) for name in wanted):
+        print(f"Learning from the photographs in {photographs}.")
+        return photographs
+    species = experiment.species or tuple(garden.SPECIES)
+    print(f"Learning from rendered flowers in {rendered}, since there are no photographs of them in {photographs}.")
+    print(f"Photographs: download {PHOTOGRAPHS} and unpack it there, or name a folder with --data.")
+    missing = sum(not (rendered / name / f"{k:05d}.jpg").exists() for name in species for k in range(GARDEN))
+    if missing:
+        with Progress("rendering") as bar:
+            garden.plant(rendered, species, GARDEN, progress=lambda written: bar.update(written / missing, ""))
+    return rendered
+
+
+# ---- a run ----------------------------------------------------------------------------------------------------------
+
+
+class Run:
+    """Everything that training changes, and the folder that it is written to."""
+
+    def __init__(self, experiment: Experiment, data: Path, out: Path, options: argparse.Namespace):
+        e = self.experiment = experiment
+        self.data, self.out, self.seed = data, out, options.seed
+        training, held_out = split(image_files(species_folders(data, e.species)))
+        self.generator = ImageGenerator(training, e.size, e.batch_size, options.seed, e.channels, report=say)
+        self.parts = {"training": self.generator.images(EVALUATED)[0]}
+        self.parts["held_out"], _ = load_images(held_out, e.size, e.channels, EVALUATED, report=say)
+        print(f"{len(training)} images to learn from, {len(held_out)} held out.")
+        if not held_out:
+            print("With a single image none can be held out, so nothing will tell whether more than it is learnt.")
+        tracked = [options.track] if options.track else training
+        picture, files = load_images(tracked, e.size, e.channels, 1, report=say)
+        if not files:
+            raise UserError(f"--track {options.track} cannot be used; give a picture")
+        self.tracked = picture[0].astype(np.float32) / 255
+        self.tracked_title = f"{e.name}, " + ("a training image" if files[0] in training else f"{files[0].name}")
+        self.model = AutoEncoder(e, options.seed, options.threads)
+        self.adam = Adam(self.model.parameters())
+        self.log = open(out / "log.jsonl", "w", buffering=1)  # noqa: SIM115  (open as long as the run)
+        counts = {"training": len(training), "held_out": len(held_out)}
+        threads = self.model.team.threads
+        self.write(version=__version__, experiment=asdict(e), seed=self.seed, threads=threads, images=counts)
+
+    def step(self, images: np.ndarray, epoch: int, rate: float) -> float:
+        """Learn from one batch, and return its loss."""
+        value, gradients = self.model.loss_and_gradients(images)
+        if not math.isfinite(value):
+            raise UserError(f"the loss is {value} at step {self.adam.t + 1}; try a --learning-rate below {rate:.2g}")
+        self.adam.step(gradients, rate)
+        self.write(step=self.adam.t, epoch=epoch, loss=value, rate=rate)
+        return value
+
+    def evaluate(self, epoch: int) -> dict[str, dict[str, float]]:
+        """Mean PSNR and SSIM over the fixed images of each part, at the present weights."""
+        quality: dict[str, dict[str, float]] = {}
+        for name, images in self.parts.items():
+            if len(images):
+                true = images.astype(np.float32) / 255
+                predicted = self.model.reconstruct(true)
+                measures = {"psnr": psnr(predicted, true), "ssim": ssim(predicted, true)}
+                quality[name] = {measure: float(values.mean()) for measure, values in measures.items()}
+        self.write(step=self.adam.t, epoch=epoch, **quality)
+        return quality
+
+    def save(self, epoch: int) -> None:
+        """The whole state: parameters under their names, Adam's moments under m. and v. in front of them."""
+        arrays = dict(self.model.parameters())
+        for moment in ("m", "v"):
+            arrays |= {f"{moment}.{name}": array for name, array in getattr(self.adam, moment).items()}
+        header = {"experiment": asdict(self.experiment), "data": str(self.data.resolve()), "seed": self.seed,
+                  "epoch": epoch, "t": self.adam.t, "version": __version__}  # fmt: skip
+        checkpoint.write(self.out / "checkpoint.npz", arrays, header)
+
+    def write(self, **entry: object) -> None:
+        """One line of the log; 'time' is the one field that differs when a run is repeated."""
+        self.log.write(json.dumps({**entry, "time": round(time.time(), 3)}) + "\n")
+
+
+class Limits:
+    """How far training is, from 0 to 1: by epochs, steps or minutes, whichever is nearest to its end."""
+
+    def __init__(self, epochs: int | None, options: argparse.Namespace):
+        self.epochs, self.steps, self.minutes = epochs, options.steps, options.minutes
+        self.start = time.perf_counter()
+
+    def progress(self, steps: int, steps_an_epoch: int) -> float:
+        elapsed = (time.perf_counter() - self.start) / 60
+        parts = (self.steps, steps), (self.epochs and self.epochs * steps_an_epoch, steps), (self.minutes, elapsed)
+        return min(max(done / limit for limit, done in parts if limit is not None), 1.0)
+
+
+def train(run: Run, limits: Limits, preview: Preview) -> bool:
+    """Train until a limit or Ctrl-C, whether it was the latter; after each epoch evaluate and save."""
+    steps_an_epoch, epoch, done, quality = len(run.generator), 0, 0.0, ""
+    with Interrupt() as interrupt, Progress(run.experiment.name) as bar:
+        while done < 1 and not interrupt.pressed:
+            epoch += 1
+            for images in run.generator.epoch(epoch):
+                start = time.perf_counter()
+                loss = run.step(images, epoch, cosine(run.experiment.learning_rate, done))
+                done = limits.progress(run.adam.t, steps_an_epoch)
+                speed = len(images) / (time.perf_counter() - start)
+                bar.update(done, f"epoch {epoch} step {run.adam.t} loss {loss:.4f}{quality} {speed:.0f} images/s")
+                if preview.wanted(run.adam.t):
+                    preview.show(run.model.reconstruct(run.tracked[None])[0], run.adam.t, epoch, loss)
+                if done == 1 or interrupt.pressed:
+                    break
+            results = run.evaluate(epoch)
+            run.save(epoch)
+            quality = f" PSNR {results['training']['psnr']:.1f}"
+            figures = [f"{n.replace('_', ' ')} {r['psnr']:5.2f} dB, SSIM {r['ssim']:.3f}" for n, r in results.items()]
+            bar.say(f"epoch {epoch:3}, step {run.adam.t:5}: " + ";  ".join(figures))
+    return interrupt.pressed
+
+
+class Interrupt:
+    """Inside, the first Ctrl-C only sets `pressed`; a second one ends the program at once."""
+
+    def __enter__(self) -> "Interrupt":
+        self.pressed, self.before = False, signal.signal(signal.SIGINT, self.press)
+        return self
+
+    def press(self, *_: object) -> None:
+        self.pressed = True
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        say("Stopping: saving, and drawing the figures. Ctrl-C once more ends at once.")
+
+    def __exit__(self, *_: object) -> None:
+        if not self.pressed:
+            signal.signal(signal.SIGINT, self.before)
+
+
+class Progress:
+    """A bar with the time left on a terminal; elsewhere a line every half minute."""
+
+    def __init__(self, name: str):
+        layout = "{desc} {percentage:3.0f}% |{bar}| {elapsed} < {remaining} {postfix}"
+        self.bar = tqdm(total=1.0, desc=name, bar_format=layout, disable=not sys.stderr.isatty(), dynamic_ncols=True)
+        self.start = self.last = time.perf_counter()
+
+    def __enter__(self) -> "Progress":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.bar.close()
+
+    def update(self, done: float, text: str) -> None:
+        now = time.perf_counter()
+        if not self.bar.disable:
+            self.bar.set_postfix_str(text, refresh=False)
+            self.bar.update(done - self.bar.n)
+        elif now - self.last > 30:
+            self.last, left = now, (now - self.start) * (1 - done) / max(done, 1e-6)
+            print(f"{done:4.0%} {text}, {left / 60:.0f} min left", flush=True)
+
+    def say(self, line: str) -> None:
+        say(line)
+
+
+def say(line: str) -> None:
+    """A line that does not run into the bar."""
+    tqdm.write(line)
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    command(main)

@@ -59,20 +59,22 @@ def main(arguments: list[str]) -> int:
     options = parser().parse_args(arguments)
     if options.experiment not in EXPERIMENTS:
         raise UserError(f"there is no experiment {options.experiment!r}, take one of: {', '.join(EXPERIMENTS)}")
-    for name, least in (("steps", 1), ("minutes", 0), ("threads", 1), ("seed", 0)):
-        value = getattr(options, name)
-        if value is not None and not least <= value < math.inf:
+    for name, least in (("steps", 1), ("threads", 1), ("seed", 0)):
+        if (value := getattr(options, name)) is not None and value < least:
             raise UserError(f"--{name} must be at least {least}, got {value}")
+    if options.minutes is not None and not 0 < options.minutes < math.inf:
+        raise UserError(f"--minutes must be above 0, got {options.minutes}")
     names = ("batch_size", "learning_rate", "tv_weight", "latent", "kernel_size", "epochs")
     overridden = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
     experiment = replace(EXPERIMENTS[options.experiment], **overridden)
     out = options.out or Path("runs") / experiment.name
-    prepare(out, options.overwrite)
-    data = options.data or find_data(experiment)
-    describe(experiment, overridden)
-    run = Run(experiment, data, out, options)
-    print(run.model.summary())
+    if (out / "checkpoint.npz").exists() and not options.overwrite:
+        raise UserError(f"{out} holds a trained network. Choose another folder with --out, or give --overwrite.")
+    run = Run(experiment, options.data or find_data(experiment), options)
     preview = Preview(run.tracked, run.tracked_title, options.preview, report=say)
+    describe(experiment, overridden)
+    print(run.model.summary())
+    run.begin(out)
     limits = Limits(options.epochs if options.steps or options.minutes else experiment.epochs, options)
     interrupted = train(run, limits, preview)
     preview.close()
@@ -91,16 +93,6 @@ def describe(experiment: Experiment, overridden: dict[str, object]) -> None:
 
 
 # ---- before ---------------------------------------------------------------------------------------------------------
-
-
-def prepare(out: Path, overwrite: bool) -> None:
-    """Make the folder of the results ready. UserError where it holds a finished run that may not be replaced."""
-    if (out / "checkpoint.npz").exists() and not overwrite:
-        raise UserError(f"{out} holds a trained network. Choose another folder with --out, or give --overwrite.")
-    for name in ("checkpoint.npz", "log.jsonl", "tracked.webp"):
-        (out / name).unlink(missing_ok=True)
-    shutil.rmtree(out / "figures", ignore_errors=True)
-    out.mkdir(parents=True, exist_ok=True)
 
 
 def find_data(experiment: Experiment) -> Path:
@@ -126,9 +118,9 @@ def find_data(experiment: Experiment) -> Path:
 class Run:
     """Everything that training changes, and the folder that it is written to."""
 
-    def __init__(self, experiment: Experiment, data: Path, out: Path, options: argparse.Namespace):
+    def __init__(self, experiment: Experiment, data: Path, options: argparse.Namespace):
         e = self.experiment = experiment
-        self.data, self.out, self.seed = data, out, options.seed
+        self.data, self.seed = data, options.seed
         training, held_out = split(image_files(species_folders(data, e.species)))
         self.generator = ImageGenerator(training, e.size, e.batch_size, options.seed, e.channels, report=say)
         self.parts = {"training": self.generator.images(EVALUATED)[0]}
@@ -144,10 +136,17 @@ class Run:
         self.tracked_title = f"{e.name}, " + ("a training image" if files[0] in training else f"{files[0].name}")
         self.model = AutoEncoder(e, options.seed, options.threads)
         self.adam = Adam(self.model.parameters())
-        self.log = open(out / "log.jsonl", "w", buffering=1)  # noqa: SIM115  (open as long as the run)
-        counts = {"training": len(training), "held_out": len(held_out)}
-        threads = self.model.team.threads
-        self.write(version=__version__, experiment=asdict(e), seed=self.seed, threads=threads, images=counts)
+        self.counts = {"training": len(training), "held_out": len(held_out)}
+
+    def begin(self, out: Path) -> None:
+        """Make the folder of the results, or empty it, and begin the log."""
+        out.mkdir(parents=True, exist_ok=True)
+        for name in ("checkpoint.npz", "log.jsonl", "tracked.webp"):
+            (out / name).unlink(missing_ok=True)
+        shutil.rmtree(out / "figures", ignore_errors=True)
+        self.out, self.log = out, open(out / "log.jsonl", "w", buffering=1)  # noqa: SIM115  (open as long as the run)
+        threads, experiment = self.model.team.threads, asdict(self.experiment)
+        self.write(version=__version__, experiment=experiment, seed=self.seed, threads=threads, images=self.counts)
 
     def step(self, images: np.ndarray, epoch: int, rate: float) -> float:
         """Learn from one batch, and return its loss."""

@@ -1,0 +1,116 @@
+"""Pictures are looked at by people; here is what can be said of them exactly: which image stands where."""
+
+import json
+
+import numpy as np
+import pytest
+
+from scratch_ae import UserError, figures, garden
+from scratch_ae.data import image_files
+from scratch_ae.experiments import Experiment
+from scratch_ae.figures import GAP, MARGIN, TILE
+from scratch_ae.model import AutoEncoder
+
+PLANE = AutoEncoder(Experiment("plane", (), 16, (4, 8), latent=2, pairs=5))
+
+
+def tile(picture, x, y, side):
+    return np.asarray(picture)[y : y + side, x : x + side].mean((0, 1)) / 255
+
+
+def flat(value):
+    return np.full((8, 8, 3), value, np.float32)
+
+
+def test_a_sheet_puts_its_images_in_rows_with_equal_gaps():
+    picture = figures.sheet([[flat(0.0), flat(0.2), flat(0.4)], [flat(0.6), flat(0.8)]], "t", tile=40)
+    x = (picture.width - 3 * 40 - 2 * GAP) // 2
+    y = MARGIN + 36
+    for row, values in enumerate([[0, 0.2, 0.4], [0.6, 0.8, 1.0]]):  # white, where there is no image
+        for column, value in enumerate(values):
+            place = x + column * (40 + GAP), y + row * (40 + GAP)
+            assert np.allclose(tile(picture, *place, 40), value, atol=0.01), (row, column)
+            assert np.allclose(tile(picture, place[0] - 3, place[1], 2), 1), "the gap is white"
+
+
+def test_a_title_is_never_cut_off():
+    picture = np.asarray(figures.sheet([[flat(0.5)]], "a title that is a good deal wider than one image" * 2))
+    dark = np.argwhere(picture[: MARGIN + 30].min(2) < 128)
+    assert dark[:, 1].min() >= 10
+    assert dark[:, 1].max() <= picture.shape[1] - 10
+
+
+def test_grey_images_and_small_ones_are_enlarged():
+    picture = figures.tile_of(np.full((4, 4, 1), 0.5), 64)
+    assert (picture.mode, picture.size) == ("RGB", (64, 64))
+    assert np.all(np.asarray(picture) == 128)
+
+
+@pytest.mark.parametrize(("count", "columns", "rows"), [(8, 4, 4), (5, 4, 3), (1, 2, 1), (32, 8, 8)])
+def test_pairs_show_true_beside_predicted(count, columns, rows):
+    images = np.random.default_rng(0).random((count, 16, 16, 3), dtype=np.float32)
+    picture = figures.pairs(PLANE, images, "pairs")
+    top, step = MARGIN + 36, TILE + 20 + 3 * GAP
+    assert picture.height == top + rows * step + MARGIN
+    predicted = PLANE.reconstruct(images)
+    width = columns * TILE + (columns - 1) * GAP + (columns // 2 - 1) * 3 * GAP
+    left = (picture.width - width) // 2
+    for expected, offset in ((images[0], 0), (predicted[0], TILE + GAP)):
+        assert np.allclose(tile(picture, left + offset, top, TILE), expected.mean((0, 1)), atol=0.02)
+
+
+def test_shown_takes_the_species_in_turn_in_hash_order(tmp_path):
+    garden.plant(tmp_path, ["rose", "iris"], 6, size=16)
+    files = image_files([tmp_path / "rose", tmp_path / "iris"])
+    images, used = figures.shown(PLANE, files)
+    assert images.shape == (5, 16, 16, 3)
+    assert 0 <= images.min() < images.max() <= 1
+    assert [f.parent.name for f in used] == ["iris", "rose", "iris", "rose", "iris"]
+    assert [f for f in used if f.parent.name == "rose"] == [f for f in files if f.parent.name == "rose"][:2]
+
+
+def test_morph_has_the_first_flower_at_the_top_left_and_the_third_at_the_bottom_right():
+    a, b = np.array([-3, 2], np.float32), np.array([4, -5], np.float32)
+    picture = figures.morph(PLANE, a, b)
+    left, top, step = (picture.width - 20 * 48 - 19 * GAP) // 2, MARGIN + 36, 48 + GAP
+    corners = {(0, 0): a, (19, 19): b, (19, 0): np.array([b[0], a[1]]), (0, 19): np.array([a[0], b[1]])}
+    for (column, row), code in corners.items():
+        expected = PLANE.decode(code[None]).mean((0, 1, 2))
+        assert np.allclose(tile(picture, left + column * step, top + row * step, 48), expected, atol=0.01)
+
+
+def test_alphas_go_from_the_first_to_the_second():
+    a, b = np.array([-30, 20], np.float32), np.array([40, -50], np.float32)
+    picture = figures.alphas(PLANE, a, b)
+    left, top = (picture.width - 3 * TILE - 2 * GAP) // 2, MARGIN + 36
+    for k, alpha in ((0, 0.1), (8, 0.9)):
+        expected = PLANE.decode(((1 - alpha) * a + alpha * b)[None].astype(np.float32)).mean((0, 1, 2))
+        place = left + k % 3 * (TILE + GAP), top + k // 3 * (TILE + 20 + GAP)
+        assert np.allclose(tile(picture, *place, TILE), expected, atol=0.02)
+
+
+def test_all_codes_are_those_of_every_image(tmp_path):
+    garden.plant(tmp_path, ["rose"], 7, size=16)
+    files = image_files([tmp_path / "rose"])
+    codes = figures.all_codes(PLANE, files)
+    assert codes.shape == (7, 2)
+    one_by_one = [PLANE.encode(figures.load_images([f], 16, 3, 1, print)[0].astype(np.float32) / 255)[0] for f in files]
+    assert np.allclose(np.sort(codes, 0), np.sort(one_by_one, 0), atol=1e-5)
+    assert figures.all_codes(PLANE, []).shape == (0, 2)
+
+
+def test_curves_need_steps_but_no_evaluation(tmp_path):
+    log = tmp_path / "log.jsonl"
+    log.write_text("")
+    with pytest.raises(UserError, match="holds no steps"):
+        figures.curves(log, "rose")
+    log.write_text("\n".join(json.dumps({"step": k, "loss": 1 / k}) for k in range(1, 500)))
+    assert figures.curves(log, "rose").size == (900, 360)
+
+
+def test_the_command_wants_one_run(tmp_path):
+    for arguments in ([], ["a", "b"], ["--help"]):
+        with pytest.raises(UserError, match="name the folder of one run"):
+            figures.main(arguments)
+    with pytest.raises(UserError, match="there is no"):
+        figures.main([str(tmp_path)])

@@ -1,0 +1,286 @@
+"""The whole path on networks small enough for a test: the four experiments at 32x32 with two convolutions."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from scratch_ae import UserError, checkpoint, garden, train
+from scratch_ae.data import image_files, split
+from scratch_ae.experiments import EXPERIMENTS
+from scratch_ae.gradcheck import same
+from scratch_ae.losses import psnr
+from scratch_ae.model import AutoEncoder
+
+SMALL = {
+    name: replace(e, size=32, filters=(8, 16), batch_size=4, epochs=3, pairs=min(e.pairs, 6))
+    for name, e in EXPERIMENTS.items()
+}
+SPECIES = ["rose", "sunflower", "iris", "calendula"]
+
+
+@pytest.fixture(scope="session")
+def flowers(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("flowers")
+    garden.plant(folder, SPECIES, 12, size=40)
+    return folder
+
+
+@pytest.fixture
+def small(monkeypatch, tmp_path):
+    """The experiments made small, in an empty working folder."""
+    for name, experiment in SMALL.items():
+        monkeypatch.setitem(EXPERIMENTS, name, experiment)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("DISPLAY", raising=False)
+    return tmp_path
+
+
+def entries(folder):
+    return [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+
+
+def run(*arguments):
+    return train.main([str(a) for a in arguments])
+
+
+@pytest.mark.parametrize(
+    ("name", "pictures"),
+    [
+        ("rose", {"pairs_training", "pairs_held_out", "blend", "curves"}),
+        ("sunflower", {"pairs_training", "pairs_held_out", "morph", "curves"}),
+        ("iris_calendula", {"pairs_training", "pairs_held_out", "blend", "alphas", "curves"}),
+        ("flowers", {"pairs_training", "pairs_held_out", "histograms", "curves"}),
+    ],
+)
+def test_each_experiment_trains_and_draws_its_pictures(small, flowers, name, pictures, capsys):
+    assert run(name, "--data", flowers, "--steps", 5) == 0
+    out = small / "runs" / name
+    assert {file.stem for file in (out / "figures").iterdir()} == pictures
+    assert sorted(p.name for p in out.iterdir()) == ["checkpoint.npz", "figures", "log.jsonl", "tracked.webp"]
+    log = entries(out)
+    assert log[0]["experiment"]["name"] == name
+    assert [e["step"] for e in log if "loss" in e] == [1, 2, 3, 4, 5]
+    assert log[-1]["step"] == 5
+    assert {"psnr", "ssim"} == set(log[-1]["training"]) == set(log[-1]["held_out"])
+    printed = capsys.readouterr().out
+    assert "ConvTranspose2D" in printed
+    assert "held out" in printed
+
+
+def test_without_data_the_garden_is_planted_once_and_said(small, monkeypatch, capsys):
+    monkeypatch.setattr(train, "GARDEN", 12)
+    assert run("rose", "--steps", 2) == 0
+    printed = capsys.readouterr().out
+    assert "rendered flowers" in printed
+    assert train.PHOTOGRAPHS in printed
+    files = sorted((small / "data/garden/rose").iterdir())
+    assert len(files) == 12
+    times = [f.stat().st_mtime_ns for f in files]
+    assert run("rose", "--steps", 2, "--overwrite") == 0
+    assert [f.stat().st_mtime_ns for f in files] == times
+
+
+def test_photographs_are_preferred_where_the_species_are_there(small, flowers, capsys):
+    (small / "data").mkdir()
+    (small / "data/flowers").symlink_to(flowers)
+    assert train.find_data(EXPERIMENTS["rose"]).name == "flowers"
+    assert train.find_data(EXPERIMENTS["flowers"]).name == "flowers"
+    assert "photographs" in capsys.readouterr().out
+
+
+def test_the_same_seed_gives_the_same_bits_whatever_the_threads(small, flowers):
+    for out, threads in (("a", 2), ("b", 2), ("c", 1)):
+        run("iris_calendula", "--data", flowers, "--epochs", 2, "--out", out, "--threads", threads)
+    runs = [checkpoint.read(small / out / "checkpoint.npz")[0] for out in "abc"]
+    assert same(runs[0], runs[1])
+    assert same(runs[0], runs[2])
+    logs = [[{k: v for k, v in e.items() if k not in ("time", "threads")} for e in entries(small / o)] for o in "abc"]
+    assert logs[0] == logs[1] == logs[2]
+    for name in ("tracked.webp", "figures/pairs_training.png", "figures/alphas.png", "figures/curves.png"):
+        assert (small / "a" / name).read_bytes() == (small / "b" / name).read_bytes(), name
+    run("iris_calendula", "--data", flowers, "--epochs", 2, "--out", "d", "--seed", 1)
+    assert not same(runs[0], checkpoint.read(small / "d" / "checkpoint.npz")[0])
+
+
+def test_it_learns(small, flowers):
+    run("rose", "--data", flowers, "--steps", 150, "--learning-rate", 0.003, "--tv-weight", 0, "--latent", 8)
+    losses = [e["loss"] for e in entries(small / "runs/rose") if "loss" in e]
+    fifths = [np.mean(losses[k : k + 30]) for k in range(0, 150, 30)]
+    assert fifths == sorted(fifths, reverse=True)
+    assert fifths[-1] < 0.6 * fifths[0]
+
+
+def test_the_log_measures_the_weights_that_are_saved(small, flowers):
+    run("rose", "--data", flowers, "--steps", 7)
+    out = small / "runs/rose"
+    model = AutoEncoder.load(out / "checkpoint.npz")
+    parts = dict(zip(("training", "held_out"), split(image_files([flowers / "rose"])), strict=True))
+    for part, files in parts.items():
+        true = np.stack([np.asarray(Image.open(f).resize((32, 32), Image.Resampling.HAMMING)) for f in files]) / 255
+        assert entries(out)[-1][part]["psnr"] == pytest.approx(psnr(model.reconstruct(true), true).mean(), abs=1e-3)
+    header = checkpoint.read(out / "checkpoint.npz")[1]
+    assert (header["t"], header["experiment"]["name"]) == (7, "rose")
+
+
+def test_a_trained_network_is_not_overwritten_unless_asked(small, flowers):
+    run("rose", "--data", flowers, "--steps", 2, "--out", "a")
+    kept = (small / "a/checkpoint.npz").read_bytes()
+    with pytest.raises(UserError, match=r"a holds a trained network\. .*--out.*--overwrite"):
+        run("rose", "--data", flowers, "--steps", 3, "--out", "a")
+    assert (small / "a/checkpoint.npz").read_bytes() == kept
+    assert run("rose", "--data", flowers, "--steps", 3, "--out", "a", "--overwrite") == 0
+    assert checkpoint.read(small / "a/checkpoint.npz")[1]["t"] == 3
+
+
+def test_leftovers_without_a_checkpoint_do_not_stand_in_the_way(small, flowers):
+    (small / "a/figures").mkdir(parents=True)
+    (small / "a/figures/old.png").write_text("")
+    (small / "a/log.jsonl").write_text("old\n")
+    assert run("rose", "--data", flowers, "--steps", 2, "--out", "a") == 0
+    assert not (small / "a/figures/old.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["roze"], "no experiment 'roze', take one of: rose, sunflower, iris_calendula, flowers"),
+        (["rose", "--batch-size", "0"], "batch size must be at least 1, got 0"),
+        (["rose", "--batch-size", "x"], "invalid int value: 'x'.*--help"),
+        (["rose", "--batch-size", "4000"], "4000"),
+        (["rose", "--learning-rate", "nan"], "learning rate must be a number above 0"),
+        (["rose", "--latent", "-3"], "latent size must be at least 1, got -3"),
+        (["rose", "--kernel-size", "5"], "3 or 4, got 5"),
+        (["rose", "--tv-weight", "2"], "between 0 and 1"),
+        (["rose", "--epochs", "0"], "epochs must be at least 1"),
+        (["rose", "--steps", "0"], "--steps must be at least 1, got 0"),
+        (["rose", "--minutes", "nan"], "--minutes must be above 0, got nan"),
+        (["rose", "--minutes", "0"], "--minutes must be above 0, got 0"),
+        (["rose", "--threads", "0"], "--threads must be at least 1"),
+        (["rose", "--seed", "-1"], "--seed must be at least 0"),
+        (["rose", "--preview", "yes"], "auto, window or off"),
+        (["rose", "--speed"], "unrecognized arguments: --speed.*--help"),
+        ([], "required: experiment"),
+    ],
+)
+def test_a_mistake_of_the_users_is_explained(small, flowers, arguments, message):
+    data = ["--data", str(flowers)] if arguments else []
+    with pytest.raises(UserError, match=message):
+        train.main(arguments + data)
+    assert not (small / "runs").exists(), "nothing is begun"
+
+
+def test_folders_that_are_not_as_they_should_be(small, flowers):
+    with pytest.raises(UserError, match="nowhere"):
+        run("rose", "--data", "nowhere")
+    (small / "few/iris").mkdir(parents=True)
+    (small / "few/iris/a.jpg").write_bytes(next((flowers / "iris").iterdir()).read_bytes())
+    with pytest.raises(UserError, match="calendula"):
+        run("iris_calendula", "--data", "few")
+    with pytest.raises(UserError, match=r"--track nothing\.jpg"):
+        run("rose", "--data", flowers, "--track", "nothing.jpg")
+
+
+def test_one_image_is_learnt_and_said_to_be_alone(small, flowers, capsys):
+    (small / "one/rose").mkdir(parents=True)
+    (small / "one/rose/a.jpg").write_bytes(next((flowers / "rose").iterdir()).read_bytes())
+    assert run("rose", "--data", "one", "--steps", 2, "--batch-size", 1) == 0
+    assert "none can be held out" in capsys.readouterr().out
+    assert "held_out" not in entries(small / "runs/rose")[-1]
+
+
+def test_flowers_learns_from_anybodys_tree_and_skips_what_is_no_picture(small, flowers, capsys):
+    for name in ("cats", "dogs"):
+        (small / "pets" / name).mkdir(parents=True)
+        for k, file in enumerate(sorted((flowers / "rose").iterdir())[:4]):
+            (small / "pets" / name / f"{k}.jpg").write_bytes(file.read_bytes())
+    (small / "pets/cats/broken.jpg").write_bytes(b"not a picture")
+    assert run("flowers", "--data", "pets", "--steps", 3, "--batch-size", 3) == 0
+    assert capsys.readouterr().out.count("broken.jpg") == 1
+
+
+@pytest.mark.filterwarnings("ignore:overflow:RuntimeWarning", "ignore:invalid value:RuntimeWarning")
+def test_a_loss_that_is_not_finite_stops_the_run(small, flowers):
+    with pytest.raises(UserError, match=r"the loss is (nan|inf) at step \d+; try a --learning-rate below"):
+        run("rose", "--data", flowers, "--steps", 50, "--learning-rate", 1e30)
+
+
+def test_a_picture_may_be_tracked_that_is_not_learnt(small, flowers):
+    track = next((flowers / "sunflower").iterdir())
+    assert run("rose", "--data", flowers, "--steps", 9, "--track", track, "--preview", "off") == 0
+    with Image.open(small / "runs/rose/tracked.webp") as film:
+        assert film.n_frames >= 2
+
+
+def test_limits():
+    options = train.parser().parse_args(["rose", "--steps", "40"])
+    assert train.Limits(None, options).progress(10, 7) == 0.25
+    assert train.Limits(2, options).progress(10, 10) == 0.5, "two epochs of 10 steps end before 40 steps"
+    assert train.Limits(None, options).progress(99, 7) == 1
+    options = train.parser().parse_args(["rose", "--minutes", "1"])
+    limits = train.Limits(None, options)
+    limits.start = time.perf_counter() - 30
+    assert limits.progress(3, 7) == pytest.approx(0.5, abs=0.01)
+
+
+SCRIPT = """
+import sys
+from scratch_ae import command, experiments, train
+from tests.test_train import SMALL
+experiments.EXPERIMENTS.update(SMALL)
+command(train.main)
+"""
+
+
+def start(folder, *arguments):
+    environment = {**os.environ, "PYTHONPATH": os.getcwd()}
+    environment.pop("DISPLAY", None)
+    return subprocess.Popen([sys.executable, "-u", "-c", SCRIPT, *map(str, arguments)], cwd=folder, env=environment,
+                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)  # fmt: skip
+
+
+def wait_for(process, text):
+    lines = []
+    for line in process.stdout:
+        lines.append(line)
+        if text in line:
+            return
+    raise AssertionError("".join(lines))
+
+
+def test_ctrl_c_saves_and_draws(tmp_path, flowers):
+    process = start(tmp_path, "rose", "--data", flowers, "--epochs", 100_000)
+    wait_for(process, "epoch   2")
+    process.send_signal(signal.SIGINT)
+    output = process.communicate(timeout=60)[0]
+    assert process.returncode == 130, output
+    assert "Stopping" in output
+    assert "Traceback" not in output
+    assert (tmp_path / "runs/rose/checkpoint.npz").exists()
+    assert (tmp_path / "runs/rose/figures/curves.png").exists()
+    assert (tmp_path / "runs/rose/tracked.webp").exists()
+
+
+def test_a_mistake_ends_with_one_line_and_exit_code_2(tmp_path):
+    process = start(tmp_path, "rose", "--data", "nowhere")
+    output = process.communicate(timeout=60)[0]
+    assert process.returncode == 2
+    assert output.startswith("Error: nowhere")
+    assert len(output.splitlines()) == 1
+
+
+def test_a_place_that_cannot_be_written_is_named(tmp_path, flowers):
+    (tmp_path / "file").write_text("in the way")
+    process = start(tmp_path, "rose", "--data", flowers, "--out", "file/run")
+    output = process.communicate(timeout=60)[0]
+    assert process.returncode == 2
+    assert "Error:" in output
+    assert "file" in output.splitlines()[-1]
+    assert "Traceback" not in output

@@ -128,6 +128,8 @@ class Run:
         print(f"{len(training)} images to learn from, {len(held_out)} held out.")
         if not held_out:
             print("With a single image none can be held out, so nothing will tell whether more than it is learnt.")
+        if not len(self.parts["training"]):
+            raise UserError(f"none of the {len(training)} training images in {data} can be used; give other pictures")
         tracked = [options.track] if options.track else training
         picture, files = load_images(tracked, e.size, e.channels, 1, report=say)
         if not files:

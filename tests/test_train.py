@@ -188,6 +188,14 @@ def test_folders_that_are_not_as_they_should_be(small, flowers):
         run("rose", "--data", flowers, "--track", "nothing.jpg")
 
 
+def test_a_set_with_nothing_usable(small):
+    (small / "bad/rose").mkdir(parents=True)
+    for k in range(20):
+        (small / f"bad/rose/{k}.jpg").write_bytes(b"no picture")
+    with pytest.raises(UserError, match=r"none of the \d+ training images in bad can be used"):
+        run("rose", "--data", "bad")
+
+
 def test_one_image_is_learnt_and_said_to_be_alone(small, flowers, capsys):
     (small / "one/rose").mkdir(parents=True)
     (small / "one/rose/a.jpg").write_bytes(next((flowers / "rose").iterdir()).read_bytes())

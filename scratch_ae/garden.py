@@ -1,8 +1,8 @@
 """Rendered flowers: sixteen species that need no download, every picture from a seed of its own.
 
 One idea carries the file: a petal is three lookup tables, its outline and its colours along its length and its creases
-across. `paint` maps the pixels under a petal into the petal's own coordinates and looks them up. Stems and leaves are
-petals too. A flower is a few spirals of petals turned in space, the far ones painted first. Depth of field costs
+across. `paint` maps the pixels under a petal into the petal's own coordinates and looks them up. Stems, leaves, discs
+are petals too. A flower is a few spirals of petals turned in space, the far ones painted first. Depth of field costs
 nothing: what lies behind is painted small and enlarged. Canvases are (3, n, n) float32; places are in picture widths.
 
     python -m scratch_ae.garden FILE.png        a contact sheet of all species
@@ -10,7 +10,7 @@ nothing: what lies behind is painted small and enlarged. Canvases are (3, n, n) 
 
 import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -18,12 +18,10 @@ from typing import Any
 from zlib import crc32
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
-from scratch_ae import UserError
+from . import UserError
 
-Array = NDArray[Any]
 Pair = tuple[float, float]
 
 
@@ -43,7 +41,6 @@ class Whorl:
     cup: float = 0  # how far the edges bend to the axis, in half breadths
     droop: float = 0  # how far the tip sags
     ruffle: float = 0.04  # how wavy the edge is
-    veins: float = 0.03
     rim: float = 0.1  # how much brighter the edge is
     dye: int = 0  # which gradient of the palette; -1 is green
     phase: float | None = None  # where the first petal points: 90 is to the eye, None is anywhere
@@ -57,15 +54,11 @@ class Species:
     palettes: tuple[tuple[str, ...], ...]
     disc: Pair = (0, 0)  # its smallest and largest radius
     disc_colours: tuple[str, ...] = ("000000",)
-    dome: float = 0.15  # how far the disc bulges
     tilt: Pair = (0, 60)  # 0 looks into the flower, 90 sees it from the side
     scale: Pair = (0.2, 0.6)  # flower radius over picture width
-    crowd: float = 0.3  # chance of a second flower behind; half of it for one beside
     leaf: Pair = (0.35, 0.12)  # length and half breadth; the slender ones stand up like blades
-    leaves: tuple[int, int] = (0, 4)
     back: str = "foliage foliage foliage dark dark sky soil plain"  # names in BACKS, one is drawn
     bud: float = 0  # how far a flower may be closed: 0 is always open, 1 up to all petals upright
-    other: "Species | None" = None  # what every second one looks like
 
 
 # ---- a petal: its tables are kept, so nobody writes into them -----------------------------------------------------
@@ -74,14 +67,14 @@ ACROSS = np.linspace(-1, 1, 64)  # where tables across are: -1 and 1 are the edg
 
 
 @cache
-def gradient(colours: str) -> Array:
+def gradient(colours: str) -> np.ndarray:
     """The table of a gradient such as "ff0000 ffff00": (3, 256) float32 in [0, 1]."""
     stops = [[int(c[2 * k : 2 * k + 2], 16) / 255 for c in colours.split()] for k in range(3)]
     return np.array([np.interp(ALONG, np.linspace(0, 1, len(c)), c) for c in stops], np.float32)
 
 
 @cache
-def outline(foot: float, tip: float, ruffle: float = 0, phase: float = 0) -> Array:
+def outline(foot: float, tip: float, ruffle: float = 0, phase: float = 0) -> np.ndarray:
     """Half breadth along a petal, 1 at its widest, below 0 beyond its ends, and its slope: (2, 256) float32."""
     s = ALONG.clip(0, 1)
     width = s**foot * (1 - s) ** tip
@@ -91,22 +84,23 @@ def outline(foot: float, tip: float, ruffle: float = 0, phase: float = 0) -> Arr
 
 
 @cache
-def creases(veins: float = 0, rim: float = 0, fold: float = 0, side: float = 0.15) -> Array:
-    """Brightness across a petal, with fine veins, bright edges, a folded middle, one side lighter: (64,) float32."""
-    light = 1 + veins * np.cos(ACROSS * 16) + rim * ACROSS**4 + fold * (np.abs(ACROSS) ** 0.5 - 0.8) + side * ACROSS
+def creases(rim: float = 0, fold: float = 0) -> np.ndarray:
+    """Brightness across a petal: fine veins, one side lighter, bright edges, a folded middle: (64,) float32."""
+    light = 1 + 0.03 * np.cos(ACROSS * 16) + 0.12 * ACROSS + rim * ACROSS**4 + fold * (np.abs(ACROSS) ** 0.5 - 0.8)
     return light.astype(np.float32)
 
 
-STEM, LEAF = outline(0.05, 0.05), outline(0.6, 0.7)
+STEM, LEAF, DISC = outline(0.05, 0.05), outline(0.6, 0.7), outline(0.5, 0.5)
+SEEDS = np.random.default_rng(0).uniform(0.55, 1.25, (25, 16)).astype(np.float32).repeat(8, 0).repeat(4, 1)  # a disc's
 FADE = np.linspace(0.6, 1.08, 256, dtype=np.float32)  # less light gets down to a petal's foot
 
 
-def paint(canvas: Array, foot: Array, along: Array, across: Array, shape: Array, colours: Array, crease: Array,
-          bend: float = 0.0, cup: float = 0.0, shadow: float = 0.0) -> None:  # fmt: skip
-    """Paint one petal over the canvas, in place.
+def paint(canvas: np.ndarray, foot: np.ndarray, along: np.ndarray, across: np.ndarray, shape: np.ndarray,
+          colours: np.ndarray, crease: np.ndarray, bend: float = 0.0, cup: float = 0.0, shadow: float = 0.0) -> None:
+    """Paint one petal over the canvas, in place: from its foot along to the tip and across to an edge, each (x, y).
 
-    foot, along, across are (x, y): where it starts, from foot to tip, from axis to edge. `bend` moves the tip sideways
-    by so many half breadths, `cup` the edges back by so many lengths, `shadow` in [0, 1] darkens what is behind.
+    `bend` moves the tip sideways by so many half breadths, `cup` the edges back by so many lengths, `shadow` in [0, 1]
+    darkens what is behind. `crease` is (64,), or (200, 64) where it differs along the petal too.
     """
     n = canvas.shape[1]
     (fx, fy), (ax, ay), (wx, wy) = foot.tolist(), along.tolist(), across.tolist()
@@ -136,115 +130,84 @@ def paint(canvas: Array, foot: Array, along: Array, across: Array, shape: Array,
     if shadow:
         edge *= 40 / n
         keep *= 1 - shadow * np.maximum(edge + 1, 0)
-    cover *= crease.take((t * 31.5 + 32).astype(np.intp), mode="clip")
+    j = (t * 31.5 + 32).astype(np.intp)  # into the table across
+    cover *= crease.take(j, mode="clip") if crease.ndim == 1 else crease[(i - 28).clip(0, 199), j.clip(0, 63)]
     patch = canvas[:, y0:y1, x0:x1]
     patch *= keep
     patch += colours.take(i, axis=1, mode="clip") * cover
 
 
-def seeds(n: int = 96, count: int = 260) -> Array:
-    """Brightness of seeds on Vogel's spiral (Vogel 1979) over [-1, 1] squared: (n, n) float32."""
-    k, grid, near = np.arange(count) + 0.5, np.linspace(-1, 1, n), np.full((n, n), 9.0)
-    for r, a in zip(np.sqrt(k / count), k * np.radians(137.508), strict=True):
-        np.minimum(near, (grid - r * np.cos(a)) ** 2 + (grid[:, None] - r * np.sin(a)) ** 2, out=near)
-    return np.clip(1.35 - near * count * 1.1, 0.4, 1.35).astype(np.float32)
-
-
-SEEDS = seeds()
-
-
-def paint_disc(canvas: Array, centre: Array, radius: float, up: Array, colours: Array, dome: float) -> None:
-    """Paint a disc of seeds over the canvas, in place. `up` is its axis in space, `dome` its bulge in radii."""
-    n = canvas.shape[1]
-    (x0, y0), (x1, y1) = (np.clip((centre + d * radius) * n + d, 0, n).astype(int).tolist() for d in (-1, 1))
-    x = (np.arange(x0, x1, dtype=np.float32) + (0.5 - n * float(centre[0]))) / (n * radius)
-    y = ((np.arange(y0, y1, dtype=np.float32) + (0.5 - n * float(centre[1]))) / (n * radius))[:, None]
-    ux, uy = (up[:2] / (np.hypot(up[0], up[1]) + 1e-6)).tolist()
-    flat = float(max(up[2], dome, 0.2))
-    v, h = (x * ux + y * uy) / flat, y * ux - x * uy  # foreshortened along the axis, whole across it
-    r = np.sqrt(v * v + h * h)
-    cover = np.clip((1 - r) * (radius * n * flat) + 0.5, 0, 1)
-    dots = SEEDS[((v + 1) * 47.5).clip(0, 95).astype(np.intp), ((h + 1) * 47.5).clip(0, 95).astype(np.intp)]
-    patch = canvas[:, y0:y1, x0:x1]
-    patch *= 1 - cover
-    patch += colours.take((r * 199.2 + 28).astype(np.intp), axis=1, mode="clip") * (cover * dots)
-
-
 # ---- a flower -----------------------------------------------------------------------------------------------------
-def petals(whorl: Whorl, rng: np.random.Generator, frame: Array, radius: float, light: Array,
-           closed: float) -> list[tuple[Any, ...]]:  # fmt: skip
+def petals(whorl: Whorl, rng: np.random.Generator, frame: np.ndarray, radius: float, light: np.ndarray,
+           closed: float) -> Iterator[tuple[Any, ...]]:
     """How the petals of a whorl lie: (depth, foot, along, across, crease, bend, cup, shadow) of each, for paint."""
     count = int(rng.integers(whorl.count[0], whorl.count[1] + 1))
-    k, jitter = np.arange(count), 1 if whorl.phase is None else 0.5
-    step = 2 * np.pi * whorl.turns / count if whorl.turns else np.radians(137.508)
-    first = rng.uniform(0, 7) if whorl.phase is None else np.radians(whorl.phase) + rng.normal(0, 0.2)
-    angle = first + k * step + whorl.turns * k // count * step / 2  # each turn fills the gaps of the one before
-    angle += rng.normal(0, 0.12 * jitter, count) * min(step, 1)
-    outer, inner = np.transpose([whorl.length, whorl.width, whorl.lift, whorl.base, whorl.height])
-    length, width, lift, base, height = np.linspace(outer, inner, count, axis=1)
-    length, width = radius * np.array([length, width]) * np.exp(rng.normal(0, 0.07 * jitter, (2, count)))
-    lift = lift + closed * (84 - lift) + rng.normal(0, 4) + rng.normal(0, 5 * jitter, count)
-    axis, out = frame[:, 2:], frame @ np.stack([np.cos(angle), np.sin(angle), 0 * angle])
-    side = frame @ np.stack([-np.sin(angle), np.cos(angle), 0 * angle])
-    along = out * np.cos(np.radians(lift)) + axis * np.sin(np.radians(lift))
-    foot = radius * (out * base + axis * height)
+    k, step = np.arange(count), 2 * np.pi * whorl.turns / count if whorl.turns else np.radians(137.508)
+    angle = rng.uniform(0, 7) if whorl.phase is None else np.radians(whorl.phase) + rng.normal(0, 0.2)
+    angle += k * step + whorl.turns * k // count * step / 2  # each turn fills the gaps of the one before
+    angle += rng.normal(0, 0.1, count) * min(step, 1)
+    pairs = np.transpose([whorl.length, whorl.width, whorl.lift, whorl.base, whorl.height])
+    length, width, lift, base, height = np.linspace(pairs[0], pairs[1], count, axis=1)
+    length, width = radius * np.array([length, width]) * np.exp(rng.normal(0, 0.06, (2, count)))
+    lift = np.radians(lift + closed * (84 - lift) + rng.normal(0, 4) + rng.normal(0, 4, count))
+    axis, out = frame[:, 2:], frame[:, :2] @ [np.cos(angle), np.sin(angle)]
+    side = frame[:, :2] @ [-np.sin(angle), np.cos(angle)]
+    foot, along = radius * (out * base + axis * height), out * np.cos(lift) + axis * np.sin(lift)
     normal = np.cross(along, side, axis=0)
-    bright = 0.82 + 0.3 * (light @ (normal * np.where(normal[2] < 0, -1, 1))) + rng.normal(0, 0.04, count)
+    bright = 0.82 + 0.3 * (light @ normal) * np.sign(normal[2]) + rng.normal(0, 0.04, count)
     a, w = along[:2] * length, side[:2] * width
-    w2 = (w * w).sum(0) + 1e-9
-    det, least = a[0] * w[1] - a[1] * w[0], 0.2 * length * np.sqrt(w2)
-    thin = np.where(det < 0, np.minimum(det, -least), np.maximum(det, least)) - det
+    w2, det = (w * w).sum(0) + 1e-9, a[0] * w[1] - a[1] * w[0]
+    thin = np.copysign(np.maximum(np.abs(det), 0.2 * length * np.sqrt(w2)), det) - det
     a += thin / w2 * np.stack([w[1], -w[0]])  # seen edge on: turned a little, to have some breadth
     cup = np.clip(whorl.cup * width * (out[:2] * a).sum(0) / (a * a).sum(0), -1.2, 1.2)
-    bend = whorl.droop * length * w[1] / w2 + rng.normal(0, 0.15 * jitter, count)
-    crease = bright[:, None] * (creases(whorl.veins, whorl.rim, 0, 0) + 0.15 * (light @ side)[:, None] * ACROSS)
-    depth, shadow = foot[2] + along[2] * length / 2, np.linspace(0.05, 0.55, count)
-    places = depth, foot[:2].T, a.T, w.T, crease.astype(np.float32), bend.tolist(), cup.tolist(), shadow.tolist()
-    return list(zip(*places, strict=True))
+    bend = whorl.droop * length * w[1] / w2 + rng.normal(0, 0.12, count)
+    crease = (bright[:, None] * creases(whorl.rim)).astype(np.float32)
+    shadow = np.linspace(0.05, 0.55, count)
+    depth = foot[2] + along[2] * length / 2
+    return zip(depth, foot[:2].T, a.T, w.T, crease, bend.tolist(), cup.tolist(), shadow.tolist(), strict=True)
 
 
-def flower(canvas: Array, kind: Species, rng: np.random.Generator, centre: Array, radius: float, light: Array) -> None:
+def flower(canvas: np.ndarray, kind: Species, rng: np.random.Generator, centre: np.ndarray, radius: float,
+           light: np.ndarray) -> None:
     """Paint a flower of a kind over the canvas, in place: stem and leaves, then the petals, far ones first."""
     green = gradient(("2c4818 587c30", "3a5c28 7ca048", "203c20 406838")[rng.integers(3)])
     down, blade = np.array([rng.normal(0, 0.15), 1.2]), kind.leaf[1] < 0.08
-    paint(canvas, centre, down, np.array([-0.02 - 0.04 * radius, 0]), STEM, green, creases(0, -0.4), rng.normal(0, 2))
-    for at in rng.uniform(0.3, 1.5, rng.integers(kind.leaves[0], kind.leaves[1] + 1)):
+    paint(canvas, centre, down, np.array([-0.02 - 0.04 * radius, 0]), STEM, green, creases(-0.4), rng.normal(0, 2))
+    for _ in range(rng.integers(5)):
         angle = rng.uniform(-0.5, np.pi + 0.5) * (-1 if blade else 1)
         long = np.array([np.cos(angle), np.sin(angle)]) * (kind.leaf[0] + 0.5 * radius) * rng.uniform(0.6, 1.1)
         wide = np.array([-long[1], long[0]]) * kind.leaf[1] / kind.leaf[0] * rng.uniform(0.6, 1.2)
-        foot, crease = centre + down * min(at * radius, 0.5) + np.array([0, 0.3 * blade]), creases(0, 0, 0.25)
-        paint(canvas, foot, long, wide, LEAF, green, crease * rng.uniform(0.5, 1), rng.normal(0, 0.4), 0, 0.2)
+        foot = centre + down * min(rng.uniform(0.3, 1.5) * radius, 0.5) + np.array([0, 0.3 * blade])
+        paint(canvas, foot, long, wide, LEAF, green, creases(0, 0.25) * rng.uniform(0.5, 1), rng.normal(0, 0.4), 0, 0.2)
 
     (ct, cr), (st, sr) = (f([np.radians(rng.uniform(*kind.tilt)), rng.normal(0, 0.2)]) for f in (np.cos, np.sin))
     frame = np.array([[cr, -sr, 0], [sr, cr, 0], [0, 0, 1]]) @ np.array([[1, 0, 0], [0, ct, -st], [0, st, ct]])
     tint = np.exp(rng.normal(0, 0.05, (3, 1))).astype(np.float32)
-    palette = kind.palettes[rng.integers(len(kind.palettes))]
-    dyes = [gradient(colours) * tint * FADE for colours in (*palette, "304818 5a8038")]
-    closed = kind.bud * rng.random() ** 2
-    jobs: list[tuple[float, Callable[..., None], tuple[Any, ...]]] = []
+    palette = *kind.palettes[rng.integers(len(kind.palettes))], "304818 5a8038"
+    dyes, closed = [gradient(colours) * tint * FADE for colours in palette], kind.bud * rng.random() ** 2
+    jobs: list[tuple[float, tuple[Any, ...]]] = []
     for order, whorl in enumerate(kind.whorls):
-        shapes = [outline(*whorl.outline, whorl.ruffle, phase) for phase in rng.integers(0, 20, 3)]
-        row = petals(whorl, rng, frame, radius, light, closed)
-        for p, (depth, foot, along, across, *rest) in enumerate(row):
-            job = (centre + foot, along, across, shapes[p % 3], dyes[whorl.dye], *rest)
-            jobs.append((depth + radius * (0.12 * order + 1e-4 * p), paint, job))
-    if kind.disc[1]:
-        size, up = radius * rng.uniform(*kind.disc), frame[:, 2]
-        colours = gradient(kind.disc_colours[rng.integers(len(kind.disc_colours))]) * tint
-        job = (centre + up[:2] * size * kind.dome, size, up, colours, kind.dome)
-        jobs.append((up[2] * (size + 0.15 * radius), paint_disc, job))
-    for _, brush, job in sorted(jobs, key=lambda entry: entry[0]):
-        brush(canvas, *job)
+        shape = outline(*whorl.outline, whorl.ruffle, int(rng.integers(20)))
+        for depth, foot, along, across, *rest in petals(whorl, rng, frame, radius, light, closed):
+            jobs.append((depth + 0.12 * radius * order, (centre + foot, along, across, shape, dyes[whorl.dye], *rest)))
+    if kind.disc[1]:  # an ellipse is a petal too
+        size, axis, stops = radius * rng.uniform(*kind.disc), frame[:, 2], str(rng.choice(kind.disc_colours)).split()
+        across = size * np.array([-axis[1], axis[0]]) / np.hypot(axis[0], axis[1])
+        along = 2 * max(axis[2], 0.3) * np.array([across[1], -across[0]])
+        foot, colours = centre + 0.2 * size * axis[:2] - along / 2, gradient(" ".join(stops[::-1] + stops)) * tint
+        jobs.append((axis[2] * (size + 0.15 * radius), (foot, along, across, DISC, colours, SEEDS)))
+    for _, job in sorted(jobs, key=lambda entry: entry[0]):
+        paint(canvas, *job)
 
 
 # ---- a picture ----------------------------------------------------------------------------------------------------
 BACKS = {  # the darkest and the lightest colour behind, and how many leaves are there at most
     "foliage": ("142010 6a9048", 18), "dark": ("020302 182012", 5), "sky": ("6098e0 e8f0f8", 0),
     "soil": ("2c241c 8c7c68", 12), "plain": ("908878 f4f0e8", 3), "water": ("101820 506878", 0),
-}  # fmt: skip
+}
 
 
-def background(kind: Species, rng: np.random.Generator, size: int, light: Array) -> Array:
+def background(kind: Species, rng: np.random.Generator, size: int, light: np.ndarray) -> np.ndarray:
     """What lies behind, out of focus: a canvas painted small and enlarged."""
     colours, leaves = BACKS[rng.choice(kind.back.split())]
     dyes = gradient(colours) * np.exp(rng.normal(0, 0.06, (3, 1))).astype(np.float32)
@@ -257,7 +220,7 @@ def background(kind: Species, rng: np.random.Generator, size: int, light: Array)
         long = rng.normal(0, 0.2, 2)
         wide = np.array([-long[1], long[0]]) * rng.uniform(0.1, 0.4)
         paint(canvas, rng.random(2), long, wide, LEAF, green, creases() * rng.uniform(0.4, 1.5))
-    if rng.random() < kind.crowd:
+    if rng.random() < 0.3:
         flower(canvas, kind, rng, rng.random(2), rng.uniform(0.7, 1.3) * kind.scale[0], light)
     image = Image.fromarray((canvas.transpose(1, 2, 0).clip(0, 1) * 255).astype(np.uint8))
     return np.float32(1 / 255) * np.asarray(image.resize((size, size), Image.Resampling.BICUBIC)).transpose(2, 0, 1)
@@ -270,17 +233,14 @@ def kind_of(species: str) -> Species:
     return SPECIES[species]
 
 
-def render(species: str, seed: int, size: int = 128) -> Array:
+def render(species: str, seed: int, size: int = 128) -> np.ndarray:
     """A picture of a flower, (size, size, 3) uint8, the same bits for the same seed. UserError: no such species."""
     rng, kind = np.random.default_rng([seed, crc32(species.encode())]), kind_of(species)
-    if kind.other and rng.random() < 0.5:
-        kind = kind.other
     light = np.array([rng.uniform(-0.8, 0.8), rng.uniform(-0.9, 0.2), 0.7])  # from above, a side, the camera
-    light /= np.linalg.norm(light)
-    canvas = background(kind, rng, size, light)
+    canvas = background(kind, rng, size, light := light / np.linalg.norm(light))
     radius = float(np.exp(rng.uniform(*np.log(kind.scale))))
     room = max(0.5 - 0.7 * radius, 0.08)
-    if rng.random() < kind.crowd / 2:
+    if rng.random() < 0.15:
         flower(canvas, kind, rng, rng.random(2), radius * rng.uniform(0.6, 1), light)
     flower(canvas, kind, rng, 0.5 + rng.uniform(-room, room, 2), radius, light)
     exposure = 1.6 * np.clip(rng.uniform(0.25, 0.55) / canvas.mean(), 0.75, 1.3)  # a camera's meter, half believed
@@ -292,17 +252,15 @@ def render(species: str, seed: int, size: int = 128) -> Array:
 
 
 def plant(folder: Path | str, species: Iterable[str], count: int = 300, size: int = 128,
-          progress: Callable[[int], None] | None = None) -> None:  # fmt: skip
+          progress: Callable[[int], None] | None = None) -> None:
     """Write count pictures of each species as folder/<species>/00000.jpg ..., leaving alone those that are there.
 
     `progress` is called after each picture with the number written so far. UserError: no such species.
     """
-    names, written = list(species), 0
-    for name in names:
-        kind_of(name)  # a wrong name is found before the first picture
-    for path, name, seed in ((Path(folder) / n / f"{k:05d}.jpg", n, k) for n in names for k in range(count)):
-        if path.exists():
-            continue
+    pictures = [(Path(folder) / name / f"{seed:05d}.jpg", name, seed)  # every name is looked up before the first
+                for name in species if kind_of(name) for seed in range(count)]
+    missing = [picture for picture in pictures if not picture[0].exists()]
+    for written, (path, name, seed) in enumerate(missing, 1):
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_suffix(f".{os.getpid()}.part")
         try:
@@ -310,7 +268,6 @@ def plant(folder: Path | str, species: Iterable[str], count: int = 300, size: in
             part.replace(path)  # named when whole, so that nobody ever reads half a picture
         finally:
             part.unlink(missing_ok=True)
-        written += 1
         if progress:
             progress(written)
 
@@ -329,20 +286,17 @@ def contact_sheet(each: int = 8, size: int = 128) -> Image.Image:
 # ---- the sixteen --------------------------------------------------------------------------------------------------
 YELLOWS = ("e08800 f8b808 ffd820",), ("d87800 f8c000 f8e040",), ("e8b000 ffd810 fff060",)
 PINKS = ("801040 e04080 f890b8",), ("c84878 f090b0 ffd0dc",), ("c8b8b8 f0e8e8 ffffff",), ("700818 c01830 e84058",)
-CLOCK = Species(
-    (Whorl((60, 75), 0, (0.95, 0.9), (0.13, 0.13), (-60, 85), (1.6, 0.1), rim=0),), (("504838 a8a8a0 f0f0f0",),),
-    tilt=(30, 90), scale=(0.2, 0.45), crowd=0.1)  # fmt: skip
 SPECIES: dict[str, Species] = {
     "astilbe": Species(
-        (Whorl((40, 55), 0, (0.5, 0.2), (0.09, 0.09), (25, 60), base=(0.15, 0), height=(-1, 0.9), ruffle=0.4),), PINKS,
-        tilt=(70, 90), scale=(0.25, 0.6), crowd=0.6),
+        (Whorl((40, 55), 0, (0.5, 0.2), (0.09, 0.09), (25, 60), base=(0.15, 0), height=(-1, 0.9), ruffle=0.4),),
+        PINKS, tilt=(70, 90), scale=(0.25, 0.6)),
     "bellflower": Species(
         (Whorl((5, 5), 1, width=(0.45, 0.45), lift=(50, 50), outline=(0.3, 0.6), cup=0.4, rim=0.2),),
         (("503090 7050c0 9880e0",), ("4030a0 8068d8 b0a0f0",), ("c0b8d0 f8f8ff",)),
-        tilt=(10, 100), scale=(0.18, 0.5), crowd=0.6, leaf=(0.25, 0.08)),
+        tilt=(10, 100), scale=(0.18, 0.5), leaf=(0.25, 0.08)),
     "black_eyed_susan": Species(
         (Whorl((10, 18), 1, width=(0.17, 0.17), lift=(-15, -15), outline=(0.35, 0.4), base=(0.2, 0.2), droop=0.2),),
-        YELLOWS, (0.24, 0.32), ("301810 180808 201008",), 0.7, crowd=0.4),
+        YELLOWS, (0.24, 0.32), ("301810 180808 201008",)),
     "calendula": Species(
         (Whorl((28, 54), 3, (1, 0.6), (0.11, 0.08), (0, 35), (0.35, 0.25), rim=0.15, ruffle=0.08),),
         (("d05000 f87808 ff9018",), ("e08000 f8b010 ffd030",), ("c03800 f06008 f88010",), ("c84800 ff8010 ffa030",)),
@@ -350,65 +304,62 @@ SPECIES: dict[str, Species] = {
     "california_poppy": Species(
         (Whorl((4, 4), 1, width=(0.75, 0.75), lift=(35, 35), outline=(0.6, 0.12), cup=0.4),),
         (("e05000 f88810 ffa820",), ("f0a000 f8c020",), ("e84800 f87010 ff9020",)), (0.08, 0.12), ("f0b010 e09008",),
-        tilt=(10, 90), scale=(0.15, 0.5), crowd=0.6, leaf=(0.3, 0.05), bud=0.8),
+        tilt=(10, 90), scale=(0.15, 0.5), leaf=(0.3, 0.05), bud=0.8),
     "carnation": Species(
         (Whorl((30, 42), 0, (1, 0.35), (0.4, 0.3), (5, 75), (0.8, 0.1), ruffle=0.3, cup=0.3),), PINKS,
         leaf=(0.4, 0.04)),
     "common_daisy": Species(
         (Whorl((20, 36), 2, (1, 0.95), (0.1, 0.1), (5, 15), (0.3, 0.2), (0.2, 0.2)),), (("c8c8d0 f4f4fa ffffff",),),
-        (0.22, 0.34), ("e0a800 f8d020 e8b010",), 0.4, tilt=(0, 80), scale=(0.15, 0.6), crowd=0.4),
+        (0.22, 0.34), ("e0a800 f8d020 e8b010",), tilt=(0, 80), scale=(0.15, 0.6)),
     "coreopsis": Species(
-        (Whorl((8, 10), 1, width=(0.33, 0.33), outline=(0.7, 0.1), ruffle=0.12, veins=0.06),), YELLOWS,
-        (0.16, 0.26), ("b07008 e0a010 f0b818", "802808 b06010 e0a010"), crowd=0.4),
+        (Whorl((8, 10), 1, width=(0.33, 0.33), outline=(0.7, 0.1), ruffle=0.12),), YELLOWS,
+        (0.16, 0.26), ("b07008 e0a010 f0b818", "802808 b06010 e0a010")),
     "daffodil": Species(
         (Whorl((6, 6), 2, width=(0.34, 0.34), outline=(0.4, 0.7)),
          Whorl((9, 9), 1, (0.6, 0.6), (0.17, 0.17), (68, 68), (0.1, 0.1), (0.12, 0.12), cup=0.3, ruffle=0.1, dye=1)),
         (("e8c010 f8e040", "d89000 f8b810"), ("d8d8c0 fafaf0", "e08010 f89820"), ("f0d020 f8f080", "f0b000 ffd820")),
         tilt=(10, 80), scale=(0.22, 0.6), leaf=(0.8, 0.04)),
     "dandelion": Species(
-        (Whorl((60, 75), 0, (1, 0.3), (0.065, 0.05), (0, 80), (0.2, 0.1)),), (("d89000 f8c808 ffe020",),), crowd=0.4,
-        other=CLOCK),
+        (Whorl((60, 75), 0, (1, 0.3), (0.065, 0.05), (-10, 80), (0.2, 0.1), rim=0),),
+        (("d89000 f8c808 ffe020",), ("504838 b8b8b0 ffffff",))),
     "iris": Species(
         (Whorl((3, 3), 1, (1, 1), (0.45, 0.45), (70, 70), (0.7, 0.35), cup=0.4, ruffle=0.06, phase=30),
-         Whorl((3, 3), 1, (1, 1), (0.48, 0.48), (-25, -25), (0.8, 0.25), droop=0.35, ruffle=0.06, veins=0.07, dye=1,
-               phase=90),
+         Whorl((3, 3), 1, (1, 1), (0.48, 0.48), (-25, -25), (0.8, 0.25), droop=0.35, ruffle=0.06, dye=1, phase=90),
          Whorl((3, 3), 1, (0.5, 0.5), (0.08, 0.08), (-20, -20), (0.3, 0.4), (0.1, 0.1), dye=2, phase=90)),
         (("9878d8 b8a0f0", "f0e8c0 7040c0 5020a0", "f8b000 f8e060"),
          ("c8a8d8 d8b8e0", "e0d0a0 701850 601048", "f09010 f8c020"),
          ("e0e0e8 f8f8ff", "f0e8d0 a080d0 7050c0", "f8d000 f8f0a0"),
          ("3828b0 5040d0", "f8f0e0 3020a0 4030c0", "f8d030 f8f0c0"),
          ("c89048 e0b060", "e0b060 701020 500818", "f8a000 f8c020"),
-         ("a880d0 c8a8e8", "f0f0f8 d0b8f0 b090e0", "f8c000 f8e080"),
          ("602890 8040b0", "e8d8f0 501880 401070", "f8c820 f8e8a0")),
-        tilt=(25, 72), scale=(0.25, 0.6), leaf=(0.8, 0.04), leaves=(2, 5)),
+        tilt=(25, 72), scale=(0.25, 0.6), leaf=(0.8, 0.04)),
     "magnolia": Species(
         (Whorl((6, 9), 2, (1, 0.9), (0.36, 0.3), (20, 75), (0.6, 0.35), cup=0.4),),
         (("a03868 e0a0c0 f8e8f0",), ("d8d0c0 fcf8f0",), ("702050 b868a0 e8c0d8",)),
-        tilt=(30, 90), leaves=(0, 2), back="sky dark foliage plain", bud=0.7),
+        tilt=(30, 90), back="sky dark foliage plain", bud=0.7),
     "rose": Species(
         (Whorl((5, 5), 1, (0.9, 0.9), (0.15, 0.15), (-20, -20), (0.4, 0.9), dye=-1),
-         Whorl((8, 11), 0, (1, 0.85), (0.6, 0.5), (10, 55), (0.5, 0.2), ruffle=0.06, cup=0.6, rim=0.2, veins=0.015),
-         Whorl((9, 13), 0, (0.9, 0.6), (0.44, 0.18), (55, 84), (0.45, 0.15), (0.1, 0), cup=0.9, rim=0.45, veins=0)),
+         Whorl((8, 11), 0, (1, 0.85), (0.6, 0.5), (10, 55), (0.5, 0.2), ruffle=0.06, cup=0.6, rim=0.2),
+         Whorl((9, 13), 0, (0.9, 0.6), (0.44, 0.18), (55, 84), (0.45, 0.15), (0.1, 0), cup=0.9, rim=0.45)),
         (("380008 980c20 e02840",), ("a01850 e04880 ffa0c0",), ("a87838 f0d0a0 fcecd4",), ("b04008 f89030 f8c880",),
          ("b09870 e8dcc8 f8f4f0",), ("f8b830 f8a888 f06890",), ("901818 e84840 f89080",), ("a03070 e880b8 f8d0e4",),
          ("480010 b01028 f04858",), ("b83060 f078a0 fcb8cc",)),
-        tilt=(0, 75), scale=(0.24, 0.7), leaves=(1, 6), leaf=(0.25, 0.085), bud=0.6),
+        tilt=(0, 75), scale=(0.24, 0.7), leaf=(0.25, 0.085), bud=0.6),
     "sunflower": Species(
         (Whorl((26, 40), 2, (1, 0.85), (0.13, 0.12), (-5, 15), (0.35, 0.75), (0.3, 0.3), droop=0.1),),
-        (*YELLOWS, ("801808 e08010 f8b820",)), (0.36, 0.56),
-        ("181008 281408 3c2008 6c4010", "607028 403010 281408 8c6010", "303018 504010 906010 b88818"),
+        (*YELLOWS, ("801808 e08010 f8b820",)), (0.36, 0.56), ("201008 301808 5c3410", "504818 604810 805810"),
         scale=(0.22, 0.75), back="sky sky sky foliage foliage dark plain"),
     "tulip": Species(
         (Whorl((6, 6), 2, (1.1, 1.1), (0.48, 0.42), (78, 84), (0.4, 0.35), (0.3, 0.2), (-0.4, -0.4), cup=0.3),),
         (("a81020 e02838 f05860",), ("e07890 f0a0b0 f8d0d0",), ("e8b000 f8d830",), ("d04010 f87830 f8b050",),
-         ("601050 a030a0",), ("d0d0c8 ffffff",)), tilt=(60, 95), scale=(0.2, 0.5), crowd=0.6, leaf=(0.6, 0.09)),
+         ("601050 a030a0",), ("d0d0c8 ffffff",)), tilt=(60, 95), scale=(0.2, 0.5), leaf=(0.6, 0.09)),
     "water_lily": Species(
         (Whorl((16, 25), 0, (1, 0.6), (0.18, 0.12), (5, 65), (0.5, 0.6), cup=0.2),
          Whorl((10, 14), 0, (0.35, 0.2), (0.03, 0.03), (50, 85), dye=1)),
         (("d8a0b8 f0c8d8 f8e8f0", "e8a810 f8d840"), ("d0d0c0 ffffff", "e8b010 f8e040"),
          ("6038a0 8058d0 b090f0", "e8b010 f8e040"), ("c02878 e870a8 f8b8d0", "f0a810 f8e040")),
-        tilt=(10, 75), leaves=(0, 4), leaf=(0.35, 0.2), back="water water water dark", bud=0.4),
-}  # fmt: skip
+        tilt=(10, 75), leaf=(0.35, 0.2), back="water water water dark", bud=0.4),
+}
 
 
 if __name__ == "__main__":

@@ -21,9 +21,9 @@ class Experiment:
     latent: int  # numbers that an image is squeezed into
     kernel_size: int = 3  # of the transposed convolutions; 4 covers every pixel equally often, 3 does not
     channels: int = 3
-    batch_size: int = 16
+    batch_size: int = 8
     learning_rate: float = 1e-3  # at the start; it falls to 0 along a cosine
-    tv_weight: float = 0.02
+    tv_weight: float = 0.005
     epochs: int = 50
     pairs: int = 8  # on the sheet of true against predicted
 

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from threadpoolctl import ThreadpoolController
 
-SHARD = 8  # images
+SHARD = 4  # images: fewer make the products small, more leave threads without work
 
 Result = TypeVar("Result")
 

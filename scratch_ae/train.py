@@ -218,7 +218,7 @@ def train(run: Run, limits: Limits, preview: Preview) -> bool:
             run.save(epoch)
             quality = f" PSNR {results['training']['psnr']:.1f}"
             figures = [f"{n.replace('_', ' ')} {r['psnr']:5.2f} dB, SSIM {r['ssim']:.3f}" for n, r in results.items()]
-            bar.say(f"epoch {epoch:3}, step {run.adam.t:5}: " + ";  ".join(figures))
+            say(f"epoch {epoch:3}, step {run.adam.t:5}: " + ";  ".join(figures))
     return interrupt.pressed
 
 
@@ -243,7 +243,7 @@ class Progress:
     """A bar with the time left on a terminal; elsewhere a line every half minute."""
 
     def __init__(self, name: str):
-        layout = "{desc} {percentage:3.0f}% |{bar}| {elapsed} < {remaining} {postfix}"
+        layout = "{desc} {percentage:3.0f}% |{bar}| {elapsed} < {remaining}{postfix}"
         self.bar = tqdm(total=1.0, desc=name, bar_format=layout, disable=not sys.stderr.isatty(), dynamic_ncols=True)
         self.start = self.last = time.perf_counter()
 
@@ -261,9 +261,6 @@ class Progress:
         elif now - self.last > 30:
             self.last, left = now, (now - self.start) * (1 - done) / max(done, 1e-6)
             print(f"{done:4.0%} {text}, {left / 60:.0f} min left", flush=True)
-
-    def say(self, line: str) -> None:
-        say(line)
 
 
 def say(line: str) -> None:

@@ -276,6 +276,25 @@ def test_ctrl_c_saves_and_draws(tmp_path, flowers):
     assert (tmp_path / "runs/rose/tracked.webp").exists()
 
 
+def test_a_second_ctrl_c_ends_at_once(tmp_path, flowers):
+    process = start(tmp_path, "rose", "--data", flowers, "--epochs", 100_000)
+    wait_for(process, "epoch   2")
+    process.send_signal(signal.SIGINT)
+    wait_for(process, "Stopping")
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    assert process.returncode == -signal.SIGINT
+    assert not (tmp_path / "runs/rose/figures").exists()
+
+
+def test_ctrl_c_before_training_begins(tmp_path):
+    process = start(tmp_path, "flowers", "--epochs", 1)
+    wait_for(process, "rendered flowers")
+    process.send_signal(signal.SIGINT)
+    assert process.communicate(timeout=60)[0].splitlines()[-1] == "Stopped."
+    assert process.returncode == 130
+
+
 def test_a_mistake_ends_with_one_line_and_exit_code_2(tmp_path):
     process = start(tmp_path, "rose", "--data", "nowhere")
     output = process.communicate(timeout=60)[0]

@@ -20,12 +20,15 @@ class UserError(ValueError):
 
 def command(main: Callable[[list[str]], int]) -> None:
     """Run a command's main with the program's arguments and exit with what it returns; no traceback for the user."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # a file's name may hold what the terminal cannot show
+            stream.reconfigure(errors="backslashreplace")
     try:
         sys.exit(main(sys.argv[1:]))
     except BrokenPipeError:  # whoever read our output, `head` say, has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
-    except (UserError, OSError) as error:
+    except (UserError, OSError, MemoryError) as error:
         print(f"Error: {error}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:

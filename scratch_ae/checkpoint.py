@@ -15,12 +15,15 @@ def write(file: Path | str, arrays: dict[str, np.ndarray], header: dict) -> None
     """Write arrays and header (whatever JSON can hold) to a temporary file beside it, and rename that when complete."""
     file = Path(file)
     temporary = file.with_name(file.name + ".part")
-    with open(temporary, "wb") as stream:
-        entries: dict[str, Any] = {"header": np.frombuffer(json.dumps(header).encode(), np.uint8), **arrays}
-        np.savez(stream, **entries)
-        stream.flush()
-        os.fsync(stream.fileno())
-    os.replace(temporary, file)
+    entries: dict[str, Any] = {"header": np.frombuffer(json.dumps(header).encode(), np.uint8), **arrays}
+    try:
+        with open(temporary, "wb") as stream:
+            np.savez(stream, allow_pickle=False, **entries)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(temporary, file)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def read(file: Path | str) -> tuple[dict[str, np.ndarray], dict]:
@@ -28,9 +31,9 @@ def read(file: Path | str) -> tuple[dict[str, np.ndarray], dict]:
     try:
         with np.load(file, allow_pickle=False) as stored:
             arrays = dict(stored)
-        header = json.loads(arrays.pop("header").tobytes())
+        header = dict(json.loads(arrays.pop("header").tobytes()))
     except FileNotFoundError:
         raise UserError(f"there is no {file}. Train first: python -m scratch_ae.train rose") from None
-    except (ValueError, KeyError, EOFError, OSError, zipfile.BadZipFile) as problem:
+    except (ValueError, TypeError, AttributeError, KeyError, EOFError, OSError, zipfile.BadZipFile) as problem:
         raise UserError(f"{file} is no checkpoint, or is damaged ({problem}). Use another, or train again.") from None
     return arrays, header

@@ -40,13 +40,13 @@ def _entries(folder: Path) -> list[Path]:
 
 
 def species_folders(data: Path | str, species: Sequence[str]) -> list[Path]:
-    """The folders data/<species>, in the given order; with no species all, sorted. UserError: one is not there."""
+    """The folders data/<species>, in the given order; with no species all, sorted. UserError: one lacks pictures."""
     root = Path(data)
-    there = sorted(entry.name for entry in _entries(root) if os.path.isdir(entry))
+    there = sorted(entry.name for entry in _entries(root) if os.path.isdir(entry) and _entries(entry))
     if not there:
-        raise UserError(f"{root} has no folders in it; put the pictures of each species into a folder of its own")
+        raise UserError(f"{root} has no folders of pictures; put those of each species into a folder of its own")
     if missing := [name for name in species if name not in there]:
-        raise UserError(f"{root} has no folder {', '.join(missing)} (there are: {', '.join(there)}); add a folder each")
+        raise UserError(f"{root} has no pictures of {', '.join(missing)} (only of {', '.join(there)}); add them")
     return [root / name for name in species or there]
 
 

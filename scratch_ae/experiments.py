@@ -39,6 +39,8 @@ class Experiment:
             f"the image size must be divisible by {factor} for {len(self.filters)} convolutions, got {self.size}",
         )
         need(self.latent >= 1, f"the latent size must be at least 1, got {self.latent}")
+        most = self.size**2 * self.channels
+        need(self.latent <= most, f"the latent size must be at most {most}, the numbers of an image, got {self.latent}")
         need(self.kernel_size in (3, 4), f"the kernel size must be 3 or 4, got {self.kernel_size}")
         need(self.channels in (1, 3), f"channels must be 1 (grey) or 3 (colour), got {self.channels}")
         need(self.batch_size >= 1, f"the batch size must be at least 1, got {self.batch_size}")

@@ -28,11 +28,16 @@ TILE, GAP, MARGIN = 128, 4, 16  # pixels: the side of a picture on a sheet, and 
 TRAINING, HELD_OUT = "#0072b2", "#d55e00"  # blue and vermilion, which the colour-blind can tell apart
 
 
+PICTURES = ("pairs_training", "pairs_held_out", "blend", "morph", "alphas", "histograms", "curves")
+
+
 def draw(run: Path | str) -> list[Path]:
     """Draw a run's pictures into its folder figures/, and return their files. UserError where a part is missing."""
     run = Path(run)
     model = AutoEncoder.load(run / "checkpoint.npz")
     experiment, header = model.experiment, checkpoint.read(run / "checkpoint.npz")[1]
+    if "data" not in header:
+        raise UserError(f"{run / 'checkpoint.npz'} is no run's checkpoint: it does not say what it was trained on")
     training, held_out = split(image_files(species_folders(header["data"], experiment.species)))
     (run / "figures").mkdir(exist_ok=True)
     drawn: list[Path] = []
@@ -44,15 +49,16 @@ def draw(run: Path | str) -> list[Path]:
     images, files = shown(model, training)
     codes = model.encode(images)
     save("pairs_training", pairs(model, images, f"{experiment.name}: training images, true | predicted"))
-    if held_out:
-        unseen, _ = shown(model, held_out)
+    unseen, _ = shown(model, held_out)
+    if len(unseen):
         save("pairs_held_out", pairs(model, unseen, f"{experiment.name}: held-out images, true | predicted"))
     if experiment.name == "rose" and len(images) > 1:
         save("blend", blend(model, images[-2:], codes[-2:], "Two roses, and the average of their codes decoded"))
     if experiment.name == "sunflower" and len(images) > 2 and experiment.latent == 2:
         save("morph", morph(model, codes[0], codes[2]))
-    if experiment.name == "iris_calendula":
-        two = [next((k for k, f in enumerate(files) if f.parent.name == name), 0) for name in experiment.species]
+    firsts = {file.parent.name: k for k, file in reversed(list(enumerate(files)))}  # where each species is shown first
+    if experiment.name == "iris_calendula" and len(firsts) == 2:
+        two = [firsts[name] for name in experiment.species]
         title = "An iris, a calendula, and the average of their codes decoded"
         save("blend", blend(model, images[two], codes[two], title))
         save("alphas", alphas(model, *codes[two]))
@@ -179,7 +185,10 @@ def histograms(training: np.ndarray, held_out: np.ndarray) -> Image.Image:
 
 def curves(log: Path, name: str) -> Image.Image:
     """Loss and PSNR over steps, from a run's log."""
-    entries = [json.loads(line) for line in log.read_text().splitlines()]
+    try:
+        entries = [json.loads(line) for line in log.read_text().splitlines()]
+    except json.JSONDecodeError as problem:
+        raise UserError(f"{log} is damaged ({problem}); train again") from None
     steps = [entry for entry in entries if "loss" in entry]
     evaluations = [entry for entry in entries if "training" in entry]
     if not steps:

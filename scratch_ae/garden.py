@@ -9,7 +9,6 @@ nothing: what lies behind is painted small and enlarged. Canvases are (3, n, n) 
 """
 
 import os
-import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -20,7 +19,7 @@ from zlib import crc32
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
-from . import UserError
+from . import UserError, command
 
 Pair = tuple[float, float]
 
@@ -362,7 +361,12 @@ SPECIES: dict[str, Species] = {
 }
 
 
+def main(arguments: list[str]) -> int:
+    if len(arguments) != 1 or arguments[0].startswith("-"):
+        raise UserError("name the file to draw, as in: python -m scratch_ae.garden garden.png")
+    contact_sheet().save(arguments[0], "PNG")
+    return 0
+
+
 if __name__ == "__main__":
-    if len(sys.argv) != 2:
-        sys.exit("usage: python -m scratch_ae.garden FILE.png")
-    contact_sheet().save(sys.argv[1], "PNG")
+    command(main)

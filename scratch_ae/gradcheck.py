@@ -16,7 +16,6 @@ adjoints, |a-b| / |Ax||gy|.
 
 import copy
 import math
-import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -25,7 +24,7 @@ from typing import Any
 
 import numpy as np
 
-from . import reference
+from . import UserError, command, reference
 from .experiments import EXPERIMENTS, Experiment
 from .layers import Conv2D, ConvTranspose2D, Dense, Layer, ReLU, Reshape, Sigmoid, Weighted
 from .losses import EPS, loss
@@ -114,10 +113,12 @@ def check_layer(layer: Layer, x: np.ndarray, gy: np.ndarray, oracle: np.ndarray 
             errors.append(error(result[name], gradient_of(f, array)))
         return float(np.max(errors))  # which keeps a nan, as max may not
 
-    if isinstance(layer, Weighted):
+    if isinstance(layer, Weighted | Reshape):
         bias = run(layer, np.zeros_like(x), gy)["y"]  # of input 0, only the bias is left
         ax = result["y"] - bias  # linear in x for fixed w, and in w for fixed x
-        products = [(ax, x, result["x"]), (ax, layer.w, result["w"]), (bias, layer.b, result["b"])]
+        products = [(ax, x, result["x"])]
+        if isinstance(layer, Weighted):
+            products += [(ax, layer.w, result["w"]), (bias, layer.b, result["b"])]
         errors["adjoint"] = np.max([adjoint_error(a, upstream, v, g) for a, v, g in products])
     errors |= {"differences": worst(central_differences), "complex": worst(complex_steps)}
     float32 = changed(layer, **{name: array.astype(np.float32) for name, array in weights(layer).items()})
@@ -150,21 +151,34 @@ def check_loss(function: Callable[..., Any], y: np.ndarray, target: np.ndarray, 
 
 def check_adam(optimiser: Callable[[dict[str, np.ndarray]], Adam], rng: np.random.Generator) -> dict[str, float]:
     """Five steps on two arrays against algorithm 1 as the paper prints it, in plain numbers."""
-    parameters = {"w": rng.normal(size=(3, 2)), "b": rng.normal(size=2)}
-    right = np.concatenate([p.ravel() for p in parameters.values()]).tolist()
-    m, v = [0.0] * 8, [0.0] * 8
-    adam, changed = optimiser(parameters), False
-    for t in range(1, 6):
-        gradients = {name: rng.normal(size=p.shape) * 10.0 ** -t for name, p in parameters.items()}
-        before = copy.deepcopy(gradients)
-        adam.step(gradients, 0.01)
-        changed |= not same(before, gradients)
-        for k, g in enumerate(np.concatenate([g.ravel() for g in before.values()]).tolist()):
-            m[k] = 0.9 * m[k] + 0.1 * g
-            v[k] = 0.999 * v[k] + 0.001 * g**2
+    start = rng.normal(size=8)
+    gradients = [rng.normal(size=8) * 10.0**-t for t in range(1, 6)]
+
+    def five_steps(dtype: type) -> tuple[np.ndarray, bool]:  # where they lead, and whether a gradient was changed
+        parameters: dict[str, np.ndarray] = {"w": start[:6].astype(dtype).reshape(3, 2), "b": start[6:].astype(dtype)}
+        adam, changed = optimiser(parameters), False
+        for g in gradients:
+            given: dict[str, np.ndarray] = {"w": g[:6].astype(dtype).reshape(3, 2), "b": g[6:].astype(dtype)}
+            before = copy.deepcopy(given)
+            adam.step(given, 0.01)
+            changed |= not same(before, given)
+        return np.concatenate([p.ravel() for p in parameters.values()]), changed
+
+    right, m, v = start.tolist(), [0.0] * 8, [0.0] * 8
+    for t, g in enumerate(gradients, 1):
+        for k in range(8):
+            m[k] = 0.9 * m[k] + 0.1 * g[k]
+            v[k] = 0.999 * v[k] + 0.001 * g[k] ** 2
             right[k] -= 0.01 * (m[k] / (1 - 0.9**t)) / (math.sqrt(v[k] / (1 - 0.999**t)) + 1e-8)
-    got = np.concatenate([p.ravel() for p in parameters.values()])
-    return {"oracle": error(got, np.array(right)), "inputs": float(changed)}
+    got, changed = five_steps(np.float64)
+    with ThreadPoolExecutor(2) as pool:
+        runs = list(pool.map(five_steps, [np.float64] * 4))
+    return {
+        "oracle": error(got, np.array(right)),
+        "float32": error(five_steps(np.float32)[0], np.array(right)),
+        "inputs": float(changed),
+        "threads": float(not all(same(got, other) for other, _ in runs)),
+    }
 
 
 def check_model(experiment: Experiment, N: int, bias: float = 0.0, seed: int = 0) -> dict[str, float]:
@@ -264,7 +278,9 @@ def rows() -> Iterator[tuple[str, dict[str, float]]]:
     yield "whole model, rose at its real size, batch 3", check_model(EXPERIMENTS["rose"], N=3)
 
 
-def main() -> int:
+def main(arguments: list[str]) -> int:
+    if arguments:
+        raise UserError("this command takes no arguments")
     print(f"{'':46}" + "".join(f"{column:>12}" for column in TOLERANCE))
     print(f"{'(the largest error that passes)':46}" + "".join(f"{limit:12.0e}" for limit in TOLERANCE.values()))
     failed, start = 0, time.perf_counter()
@@ -283,4 +299,4 @@ def rejected_by(errors: dict[str, float]) -> list[str]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    command(main)

@@ -14,15 +14,18 @@ there for the gradient checks, which is why squares are d*d and branches look at
 import os
 import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 
 from .shapes import convolved
 
-if not any(os.access(folder, os.W_OK) for folder in (os.path.dirname(__file__), os.path.expanduser("~"))):
-    os.environ.setdefault("NUMBA_CACHE_DIR", tempfile.mkdtemp())  # numba will not start without a place for its cache
+cache_folders = Path(__file__).parent / "__pycache__", Path(os.getenv("XDG_CACHE_HOME", "~/.cache")).expanduser()
+there = [next(folder for folder in (wish, *wish.parents) if folder.exists()) for wish in cache_folders]
+if not any(os.access(folder, os.W_OK) for folder in there):  # numba will not start without a place for its cache
+    os.environ.setdefault("NUMBA_CACHE_DIR", tempfile.mkdtemp())
 
-from numba import njit  # only now that the cache has a place
+from numba import njit  # noqa: E402  (only now that the cache has a place)
 
 CACHED_BYTES = 1 << 22  # of packed rows at a time: more leaves the cache, less makes the products small
 

@@ -42,6 +42,8 @@ class Conv2D:
 
     def forward(self, x: np.ndarray) -> np.ndarray:
         expect(self, "the input", x, ("N", "H", "W", self.w.shape[2]))
+        if self.padding == "valid" and min(x.shape[1:3]) < len(self.w):
+            raise ValueError(f"{self}: the input has the shape {x.shape}, wanted an image as large as the kernel")
         y = kernels.correlate(x, self.w, self.S, self.padding)
         y += self.b
         self.x, self.y_shape = x, y.shape  # kept for backward

@@ -5,6 +5,8 @@ variation asks neighbours to agree and so punishes speckle (Rudin, Osher & Fatem
 for: they only measure.
 """
 
+import math
+
 import numpy as np
 
 from . import kernels
@@ -21,7 +23,7 @@ def loss(y: np.ndarray, target: np.ndarray, tv_weight: float, batch: int | None 
     """
     if y.ndim != 4 or y.shape != target.shape:
         raise ValueError(f"loss: prediction {y.shape} and target {target.shape}, wanted twice the same (N,H,W,C)")
-    count = (batch or len(y)) * y[0].size
+    count = (batch or len(y)) * math.prod(y.shape[1:])
     a, b = (1 - tv_weight) / count, tv_weight / count
     gy, sums = np.empty_like(y), np.zeros(2, np.result_type(np.float64, y))  # a sum of many: float64 even in training
     kernels.squared_error_and_variation(y, target, a, b, EPS, gy, sums)

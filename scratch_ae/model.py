@@ -9,7 +9,7 @@ import numpy as np
 
 from . import UserError, checkpoint
 from .experiments import Experiment, experiment_from
-from .layers import Conv2D, ConvTranspose2D, Dense, Layer, ReLU, Reshape, Sigmoid, Weighted
+from .layers import Conv2D, ConvTranspose2D, Dense, Layer, ReLU, Reshape, Sigmoid, Weighted, expect
 from .losses import loss
 from .parallel import Team
 
@@ -59,6 +59,7 @@ class AutoEncoder:
 
     def encode(self, images: np.ndarray) -> np.ndarray:
         """Images (N,H,W,C) -> codes (N, latent)."""
+        self.check(images)
         return self.forward(self.encoder, images)
 
     def decode(self, codes: np.ndarray) -> np.ndarray:
@@ -67,7 +68,15 @@ class AutoEncoder:
 
     def reconstruct(self, images: np.ndarray) -> np.ndarray:
         """Images (N,H,W,C) -> what is left of them after the squeeze, (N,H,W,C) in (0,1)."""
+        self.check(images)
         return self.forward(self.layers, images)
+
+    def check(self, images: np.ndarray) -> None:
+        """Raise ValueError unless these are images that the network was made for."""
+        e = self.experiment
+        expect("AutoEncoder", "a batch of images", images, ("N", e.size, e.size, e.channels))
+        if not np.issubdtype(images.dtype, np.floating):
+            raise ValueError(f"AutoEncoder: images are of type {images.dtype}, wanted floating-point numbers in [0,1]")
 
     def forward(self, layers: Sequence[Layer], x: np.ndarray) -> np.ndarray:
         """x through these layers, in shards. What each layer keeps for backward is dropped."""
@@ -82,6 +91,9 @@ class AutoEncoder:
 
     def loss_and_gradients(self, images: np.ndarray) -> tuple[float, dict[str, np.ndarray]]:
         """The loss of a batch (N,H,W,C) and its gradient in each parameter, by the names of `parameters`."""
+        self.check(images)
+        if not len(images):
+            raise ValueError("AutoEncoder: a batch without images has no loss")
 
         def work(shard: slice) -> tuple[float, list[Layer]]:
             # Copies share the weights; what a copy keeps for backward, and its gradients, are its shard's own.
@@ -125,7 +137,11 @@ class AutoEncoder:
     def load(cls, file: Path | str, threads: int | None = None) -> "AutoEncoder":
         """The network in a file of `save`, or in a run's checkpoint.npz. Raises UserError where it cannot be read."""
         arrays, header = checkpoint.read(file)
-        model = cls(experiment_from(header["experiment"]), threads=threads)
+        try:
+            experiment = experiment_from(header["experiment"])
+        except (KeyError, TypeError) as problem:
+            raise UserError(f"{file} does not say which network it holds ({problem})") from None
+        model = cls(experiment, threads=threads)
         for name, parameter in model.parameters().items():
             if name not in arrays or arrays[name].shape != parameter.shape:
                 raise UserError(f"{file} does not hold the network that its header names: {name} is missing or differs")

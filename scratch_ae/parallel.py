@@ -7,11 +7,14 @@ bit for any number of threads.
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from threading import Lock
 from typing import TypeVar
 
 from threadpoolctl import ThreadpoolController
 
 SHARD = 4  # images: fewer make the products small, more leave threads without work
+
+ONE_AT_A_TIME = Lock()  # BLAS's number of threads is the whole process's: two teams would restore each other's
 
 Result = TypeVar("Result")
 
@@ -37,5 +40,5 @@ class Team:
 
     def map(self, work: Callable[[slice], Result], N: int) -> list[Result]:
         """The results of work(shard) for each shard of N images, in order. Each thread multiplies on its own."""
-        with self.blas.limit(limits=1, user_api="blas"):  # or every thread's product would start threads again
+        with ONE_AT_A_TIME, self.blas.limit(limits=1, user_api="blas"):  # or each thread's product starts threads again
             return list(self.pool.map(work, shards(N)))

@@ -19,7 +19,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from . import UserError
 
-FIRST_INTERVAL = 4  # a frame costs about 3% of a training step: one at every step would break the 2%
+FIRST_INTERVAL = 8  # steps: a frame costs a tenth of a small step, and all of them should cost less than 2%
 MAX_FRAMES = 64
 SHARE = 0.02  # of the elapsed time, for frames and window together
 GAP, LINE, GROUND, INK, FONT = 16, 24, (250, 250, 248), (30, 30, 30), ImageFont.load_default(size=15)  # pixels, RGB
@@ -59,10 +59,13 @@ class Preview:
         self.entered = time.perf_counter()  # what the caller does before show is the preview's time too
         return self.due(step) or (bool(self.cv2) and self.seconds <= SHARE * (self.entered - self.begun))
 
-    def show(self, reconstruction: np.ndarray, step: int, epoch: int, loss: float) -> None:
-        """Keep the frame of this reconstruction, shaped as the image, if due; put it into the window. After wanted."""
+    def show(self, reconstruction: np.ndarray, step: int, epoch: int, loss: float, last: bool = False) -> None:
+        """Put the frame of this reconstruction, shaped as the image, into the window, and keep it if due or the last.
+
+        To be called after wanted.
+        """
         frame = self._compose(reconstruction, f"epoch {epoch}   step {step}   loss {loss:#.3g}")
-        if self.due(step):
+        if self.due(step) or last:
             self.frames.append(frame)
             self.steps.append(step)
         if len(self.frames) > MAX_FRAMES:

@@ -3,6 +3,7 @@
 import argparse
 import json
 import math
+import os
 import shutil
 import signal
 import sys
@@ -17,7 +18,7 @@ from tqdm import tqdm
 from . import UserError, __version__, checkpoint, command, garden
 from .data import ImageGenerator, image_files, load_images, species_folders, split
 from .experiments import EXPERIMENTS, Experiment
-from .figures import draw
+from .figures import PICTURES, draw
 from .losses import psnr, ssim
 from .model import AutoEncoder
 from .optim import Adam, cosine
@@ -49,7 +50,8 @@ def parser() -> Parser:
     p.add_argument("--seed", type=int, default=0, metavar="S", help="of the weights and of the order of images (0)")
     p.add_argument("--threads", type=int, metavar="T", help="threads that compute (one a processor)")
     p.add_argument("--track", type=Path, metavar="FILE", help="the picture to watch (the first training image)")
-    p.add_argument("--preview", default="auto", metavar="auto|window|off", help="the window that shows it (auto)")
+    modes = ("auto", "window", "off")
+    p.add_argument("--preview", choices=modes, default="auto", help="the window that shows it (auto)")
     p.add_argument("--overwrite", action="store_true", help="replace an earlier run in the same folder")
     p.add_argument("--version", action="version", version=f"scratch_ae {__version__}")
     return p
@@ -67,29 +69,38 @@ def main(arguments: list[str]) -> int:
     names = ("batch_size", "learning_rate", "tv_weight", "latent", "kernel_size", "epochs")
     overridden = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
     experiment = replace(EXPERIMENTS[options.experiment], **overridden)
+    if options.track and not options.track.is_file():
+        raise UserError(f"there is no picture {options.track}; give --track the file to watch")
     out = options.out or Path("runs") / experiment.name
+    if out.exists() and not out.is_dir():
+        raise UserError(f"{out} is a file; give --out a folder")
     if (out / "checkpoint.npz").exists() and not options.overwrite:
         raise UserError(f"{out} holds a trained network. Choose another folder with --out, or give --overwrite.")
     run = Run(experiment, options.data or find_data(experiment), options)
     preview = Preview(run.tracked, run.tracked_title, options.preview, report=say)
-    describe(experiment, overridden)
+    limits = Limits(experiment, options)
+    describe(experiment, overridden, limits)
     print(run.model.summary())
     run.begin(out)
-    limits = Limits(options.epochs if options.steps or options.minutes else experiment.epochs, options)
     interrupted = train(run, limits, preview)
+    if run.generator.unusable:
+        say(f"{len(run.generator.unusable)} of the training files could not be used.")
     preview.close()
     preview.save(out / "tracked.webp")
     for file in draw(out):
-        print(file)
+        say(str(file))
     return 130 if interrupted else 0
 
 
-def describe(experiment: Experiment, overridden: dict[str, object]) -> None:
-    """Print the experiment, saying which of its numbers the user has overridden."""
+def describe(experiment: Experiment, overridden: dict[str, object], limits: "Limits") -> None:
+    """Print the experiment, saying which of its numbers the user has overridden, and how long it will be trained."""
     fields = {k: " ".join(map(str, v)) if isinstance(v, tuple) else v for k, v in asdict(experiment).items()}
     fields["species"] = fields["species"] or "all that are there"
-    parts = [f"{k} {v}{' (overridden)' if k in overridden else ''}" for k, v in fields.items() if k != "name"]
-    print(textwrap.fill(f"{experiment.name}: " + ", ".join(parts), shutil.get_terminal_size().columns))
+    del fields["name"], fields["epochs"]
+    parts = [f"{k} {v}{' (overridden)' if k in overridden else ''}" for k, v in fields.items()]
+    length = [f"{value} {name}" for name, value in vars(limits).items() if name != "start" and value]
+    text = f"{experiment.name}: {', '.join(parts)}; for {' or '.join(length)}"
+    print(textwrap.fill(text, shutil.get_terminal_size().columns))
 
 
 # ---- before ---------------------------------------------------------------------------------------------------------
@@ -107,8 +118,12 @@ def find_data(experiment: Experiment) -> Path:
     print(f"Photographs: download {PHOTOGRAPHS} and unpack it there, or name a folder with --data.")
     missing = sum(not (rendered / name / f"{k:05d}.jpg").exists() for name in species for k in range(GARDEN))
     if missing:
-        with Progress("rendering") as bar:
-            garden.plant(rendered, species, GARDEN, progress=lambda written: bar.update(written / missing, ""))
+        with Progress() as bar:
+
+            def progress(written: int) -> None:
+                bar.update(written / missing, f"{written} of {missing} pictures rendered")
+
+            garden.plant(rendered, species, GARDEN, progress=progress)
     return rendered
 
 
@@ -123,19 +138,21 @@ class Run:
         self.data, self.seed = data, options.seed
         training, held_out = split(image_files(species_folders(data, e.species)))
         self.generator = ImageGenerator(training, e.size, e.batch_size, options.seed, e.channels, report=say)
-        self.parts = {"training": self.generator.images(EVALUATED)[0]}
+        images, files = self.generator.images(EVALUATED)
+        self.parts = {"training": images}
         self.parts["held_out"], _ = load_images(held_out, e.size, e.channels, EVALUATED, report=say)
         print(f"{len(training)} images to learn from, {len(held_out)} held out.")
         if not held_out:
             print("With a single image none can be held out, so nothing will tell whether more than it is learnt.")
-        if not len(self.parts["training"]):
-            raise UserError(f"none of the {len(training)} training images in {data} can be used; give other pictures")
-        tracked = [options.track] if options.track else training
-        picture, files = load_images(tracked, e.size, e.channels, 1, report=say)
         if not files:
-            raise UserError(f"--track {options.track} cannot be used; give a picture")
-        self.tracked = picture[0].astype(np.float32) / 255
-        self.tracked_title = f"{e.name}, " + ("a training image" if files[0] in training else f"{files[0].name}")
+            raise UserError(f"none of the {len(training)} training images in {data} can be used; give other pictures")
+        if options.track:
+            images, files = load_images([options.track], e.size, e.channels, 1, report=say)
+            if not files:
+                raise UserError(f"--track {options.track} cannot be used; give a picture")
+        self.tracked = images[0].astype(np.float32) / 255
+        seen = {file.resolve() for file in training}
+        self.tracked_title = f"{e.name}, {'a training image' if files[0].resolve() in seen else files[0].name}"
         self.model = AutoEncoder(e, options.seed, options.threads)
         self.adam = Adam(self.model.parameters())
         self.counts = {"training": len(training), "held_out": len(held_out)}
@@ -145,7 +162,8 @@ class Run:
         out.mkdir(parents=True, exist_ok=True)
         for name in ("checkpoint.npz", "log.jsonl", "tracked.webp"):
             (out / name).unlink(missing_ok=True)
-        shutil.rmtree(out / "figures", ignore_errors=True)
+        for name in PICTURES:
+            (out / "figures" / f"{name}.png").unlink(missing_ok=True)
         self.out, self.log = out, open(out / "log.jsonl", "w", buffering=1)  # noqa: SIM115  (open as long as the run)
         threads, experiment = self.model.team.threads, asdict(self.experiment)
         self.write(version=__version__, experiment=experiment, seed=self.seed, threads=threads, images=self.counts)
@@ -153,11 +171,16 @@ class Run:
     def step(self, images: np.ndarray, epoch: int, rate: float) -> float:
         """Learn from one batch, and return its loss."""
         value, gradients = self.model.loss_and_gradients(images)
-        if not math.isfinite(value):
-            raise UserError(f"the loss is {value} at step {self.adam.t + 1}; try a --learning-rate below {rate:.2g}")
+        self.finite(value, "loss")
         self.adam.step(gradients, rate)
         self.write(step=self.adam.t, epoch=epoch, loss=value, rate=rate)
         return value
+
+    def finite(self, value: float, name: str) -> None:
+        """Raise UserError where training has diverged, before anything is saved."""
+        if not math.isfinite(value):
+            rate = self.experiment.learning_rate
+            raise UserError(f"the {name} is {value} after {self.adam.t} steps; try a --learning-rate below {rate:.2g}")
 
     def evaluate(self, epoch: int) -> dict[str, dict[str, float]]:
         """Mean PSNR and SSIM over the fixed images of each part, at the present weights."""
@@ -168,6 +191,7 @@ class Run:
                 predicted = self.model.reconstruct(true)
                 measures = {"psnr": psnr(predicted, true), "ssim": ssim(predicted, true)}
                 quality[name] = {measure: float(values.mean()) for measure, values in measures.items()}
+                self.finite(quality[name]["psnr"], "PSNR")
         self.write(step=self.adam.t, epoch=epoch, **quality)
         return quality
 
@@ -188,42 +212,50 @@ class Run:
 class Limits:
     """How far training is, from 0 to 1: by epochs, steps or minutes, whichever is nearest to its end."""
 
-    def __init__(self, epochs: int | None, options: argparse.Namespace):
-        self.epochs, self.steps, self.minutes = epochs, options.steps, options.minutes
+    def __init__(self, experiment: Experiment, options: argparse.Namespace):
+        self.steps, self.minutes = options.steps, options.minutes
+        self.epochs = options.epochs if self.steps or self.minutes else experiment.epochs
         self.start = time.perf_counter()
 
-    def progress(self, steps: int, steps_an_epoch: int) -> float:
+    def progress(self, steps: int, epochs: float) -> float:
         elapsed = (time.perf_counter() - self.start) / 60
-        parts = (self.steps, steps), (self.epochs and self.epochs * steps_an_epoch, steps), (self.minutes, elapsed)
+        parts = (self.steps, steps), (self.epochs, epochs), (self.minutes, elapsed)
         return min(max(done / limit for limit, done in parts if limit is not None), 1.0)
 
 
 def train(run: Run, limits: Limits, preview: Preview) -> bool:
     """Train until a limit or Ctrl-C, whether it was the latter; after each epoch evaluate and save."""
-    steps_an_epoch, epoch, done, quality = len(run.generator), 0, 0.0, ""
-    with Interrupt() as interrupt, Progress(run.experiment.name) as bar:
+    epoch, images_seen, done, quality, start = 0, 0, 0.0, "", time.perf_counter()
+    with Interrupt() as interrupt, Progress() as bar:
         while done < 1 and not interrupt.pressed:
             epoch += 1
-            for images in run.generator.epoch(epoch):
-                start = time.perf_counter()
+            for k, images in enumerate(run.generator.epoch(epoch), 1):
                 loss = run.step(images, epoch, cosine(run.experiment.learning_rate, done))
-                done = limits.progress(run.adam.t, steps_an_epoch)
-                speed = len(images) / (time.perf_counter() - start)
-                bar.update(done, f"epoch {epoch} step {run.adam.t} loss {loss:.4f}{quality} {speed:.0f} images/s")
                 if preview.wanted(run.adam.t):
                     preview.show(run.model.reconstruct(run.tracked[None])[0], run.adam.t, epoch, loss)
+                images_seen += len(images)
+                speed = images_seen / (time.perf_counter() - start)
+                done = limits.progress(run.adam.t, epoch - 1 + k / len(run.generator))
+                bar.update(done, f"step {run.adam.t} loss {loss:.4f}{quality} {speed:.0f} images/s")
                 if done == 1 or interrupt.pressed:
                     break
+            if done < 1:
+                done = limits.progress(run.adam.t, epoch)  # where files were skipped, an epoch ends before its time
             results = run.evaluate(epoch)
             run.save(epoch)
             quality = f" PSNR {results['training']['psnr']:.1f}"
-            figures = [f"{n.replace('_', ' ')} {r['psnr']:5.2f} dB, SSIM {r['ssim']:.3f}" for n, r in results.items()]
-            say(f"epoch {epoch:3}, step {run.adam.t:5}: " + ";  ".join(figures))
+            parts = [f"{n.replace('_', ' ')} {r['psnr']:5.2f} dB, SSIM {r['ssim']:.3f}" for n, r in results.items()]
+            say(f"epoch {epoch:3}, step {run.adam.t:5}: " + ";  ".join(parts))
+        if interrupt.pressed:
+            say("Stopped and saved; now the figures are drawn. Ctrl-C once more ends at once.")
+        preview.wanted(run.adam.t)
+        preview.show(run.model.reconstruct(run.tracked[None])[0], run.adam.t, epoch, loss, last=True)
+    run.log.close()
     return interrupt.pressed
 
 
 class Interrupt:
-    """Inside, the first Ctrl-C only sets `pressed`; a second one ends the program at once."""
+    """Inside, the first Ctrl-C only sets `pressed`; a second one, then or later, ends the program at once."""
 
     def __enter__(self) -> "Interrupt":
         self.pressed, self.before = False, signal.signal(signal.SIGINT, self.press)
@@ -232,7 +264,6 @@ class Interrupt:
     def press(self, *_: object) -> None:
         self.pressed = True
         signal.signal(signal.SIGINT, signal.SIG_DFL)
-        say("Stopping: saving, and drawing the figures. Ctrl-C once more ends at once.")
 
     def __exit__(self, *_: object) -> None:
         if not self.pressed:
@@ -242,9 +273,9 @@ class Interrupt:
 class Progress:
     """A bar with the time left on a terminal; elsewhere a line every half minute."""
 
-    def __init__(self, name: str):
-        layout = "{desc} {percentage:3.0f}% |{bar}| {elapsed} < {remaining}{postfix}"
-        self.bar = tqdm(total=1.0, desc=name, bar_format=layout, disable=not sys.stderr.isatty(), dynamic_ncols=True)
+    def __init__(self) -> None:
+        layout = "{percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}"
+        self.bar = tqdm(total=1.0, bar_format=layout, disable=not sys.stderr.isatty(), dynamic_ncols=True)
         self.start = self.last = time.perf_counter()
 
     def __enter__(self) -> "Progress":
@@ -260,13 +291,16 @@ class Progress:
             self.bar.update(done - self.bar.n)
         elif now - self.last > 30:
             self.last, left = now, (now - self.start) * (1 - done) / max(done, 1e-6)
-            print(f"{done:4.0%} {text}, {left / 60:.0f} min left", flush=True)
+            say(f"{done:4.0%} {text}, {left / 60:.0f} min left")
 
 
 def say(line: str) -> None:
-    """A line that does not run into the bar."""
-    tqdm.write(line)
-    sys.stdout.flush()
+    """A line that does not run into the bar; and if nobody reads any more, training goes on."""
+    try:
+        tqdm.write(line)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 if __name__ == "__main__":

@@ -25,6 +25,9 @@ def test_an_old_checkpoint_stays_whole_when_writing_the_next_one_fails(tmp_path)
     with pytest.raises(TypeError):
         checkpoint.write(file, {"w": np.zeros(3)}, {"not json": object()})
     assert checkpoint.read(file)[0]["w"].tolist() == [1, 1, 1]
+    with pytest.raises(ValueError, match="Object arrays"):
+        checkpoint.write(file, {"w": np.array([object()])}, {})
+    assert os.listdir(tmp_path) == ["a.npz"]
 
 
 @pytest.mark.parametrize("content", [b"", b"not a zip", b"PK\x03\x04 cut short"])
@@ -50,6 +53,16 @@ def test_another_programs_arrays_and_pickles_are_refused(tmp_path):
     np.savez(tmp_path / "pickle.npz", header=np.array([{"a": 1}], dtype=object))
     with pytest.raises(UserError, match="damaged"):
         checkpoint.read(tmp_path / "pickle.npz")
+
+
+def test_arrays_alone_and_headers_of_another_form_are_refused(tmp_path):
+    with open(tmp_path / "a.npz", "wb") as stream:
+        np.save(stream, np.ones(3))
+    with pytest.raises(UserError, match="damaged"):
+        checkpoint.read(tmp_path / "a.npz")
+    np.savez(tmp_path / "list.npz", header=np.frombuffer(b"[1, 2]", np.uint8))
+    with pytest.raises(UserError, match="damaged"):
+        checkpoint.read(tmp_path / "list.npz")
 
 
 def test_a_missing_file_says_how_to_make_one(tmp_path):

@@ -101,8 +101,10 @@ def unusable_files(folder: Path) -> dict[Path, str]:
 # ------------------------------------------------------------------------------------------------ folders and files
 
 def test_species_folders_in_the_order_asked_for_or_all_sorted(tmp_path: Path) -> None:
-    for name in ("tulip", "iris", "rose", ".cache"):
+    for name in ("tulip", "iris", "rose", ".cache", "empty"):
         (tmp_path / name).mkdir()
+        if name != "empty":
+            (tmp_path / name / "a.jpg").write_bytes(b"")
     (tmp_path / "README.md").write_text("not a species")
     assert species_folders(tmp_path, ["tulip", "iris"]) == [tmp_path / "tulip", tmp_path / "iris"]
     assert species_folders(str(tmp_path), []) == [tmp_path / "iris", tmp_path / "rose", tmp_path / "tulip"]
@@ -110,15 +112,17 @@ def test_species_folders_in_the_order_asked_for_or_all_sorted(tmp_path: Path) ->
 
 def test_species_folders_names_every_missing_species_and_those_there(tmp_path: Path) -> None:
     (tmp_path / "rose").mkdir()
+    (tmp_path / "rose/a.jpg").write_bytes(b"")
+    (tmp_path / "tulip").mkdir()
     (tmp_path / "iris").write_text("a file is no species")
-    with pytest.raises(UserError, match=r"no folder iris, calendula \(there are: rose\).*add a folder") as error:
-        species_folders(tmp_path, ["iris", "rose", "calendula"])
+    with pytest.raises(UserError, match=r"no pictures of iris, tulip, calendula \(only of rose\); add them") as error:
+        species_folders(tmp_path, ["iris", "tulip", "rose", "calendula"])
     assert str(tmp_path) in str(error.value)
 
 
 def test_species_folders_without_folders(tmp_path: Path) -> None:
     (tmp_path / "photo.jpg").write_bytes(b"")
-    with pytest.raises(UserError, match="has no folders in it; put the pictures of each species"):
+    with pytest.raises(UserError, match="has no folders of pictures; put those of each species"):
         species_folders(tmp_path, [])
     with pytest.raises(UserError, match=r"nowhere cannot be read \(No such file or directory\); give a folder"):
         species_folders(tmp_path / "nowhere", ["rose"])

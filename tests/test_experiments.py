@@ -25,6 +25,7 @@ def test_the_four_are_the_originals():
         ({"filters": ()}, "filters"),
         ({"filters": (8, 0)}, "filters"),
         ({"latent": -3}, "latent size must be at least 1, got -3"),
+        ({"latent": 10**20}, "latent size must be at most 49152, the numbers of an image"),
         ({"kernel_size": 5}, "3 or 4, got 5"),
         ({"channels": 2}, "1 \\(grey\\) or 3 \\(colour\\), got 2"),
         ({"batch_size": 0}, "batch size must be at least 1, got 0"),

@@ -1,12 +1,13 @@
 """Pictures are looked at by people; here is what can be said of them exactly: which image stands where."""
 
 import json
+from dataclasses import asdict
 
 import numpy as np
 import pytest
 
-from scratch_ae import UserError, figures, garden
-from scratch_ae.data import image_files
+from scratch_ae import UserError, checkpoint, figures, garden
+from scratch_ae.data import image_files, split
 from scratch_ae.experiments import Experiment
 from scratch_ae.figures import GAP, MARGIN, TILE
 from scratch_ae.model import AutoEncoder
@@ -89,6 +90,53 @@ def test_alphas_go_from_the_first_to_the_second():
         assert np.allclose(tile(picture, *place, TILE), expected, atol=0.02)
 
 
+def test_each_sheet_shows_what_its_title_says(tmp_path, monkeypatch):
+    """rose averages the last two shown, sunflower spans from the first to the third, iris comes before calendula."""
+    garden.plant(tmp_path / "data", ["rose", "sunflower", "iris", "calendula"], 12, size=16)
+    calls = {}
+    for name in ("blend", "morph", "alphas"):
+        right = getattr(figures, name)
+        monkeypatch.setattr(figures, name, lambda *a, right=right, name=name: calls.update({name: a}) or right(*a))
+    for name in ("rose", "sunflower", "iris_calendula"):
+        species = tuple(name.split("_"))
+        model = AutoEncoder(Experiment(name, species, 16, (4, 8), latent=2, pairs=5))
+        out = tmp_path / name
+        out.mkdir()
+        checkpoint.write(out / "checkpoint.npz", model.parameters(),
+                         {"experiment": asdict(model.experiment), "data": str(tmp_path / "data")})  # fmt: skip
+        (out / "log.jsonl").write_text(json.dumps({"step": 1, "loss": 1.0}))
+        drawn = figures.draw(out)
+        assert all(file.stem in figures.PICTURES for file in drawn)
+        training, _ = split(image_files([tmp_path / "data" / s for s in species]))
+        images, files = figures.shown(model, training)
+        codes = model.encode(images)
+        if name == "rose":
+            assert np.array_equal(calls["blend"][1], images[-2:])
+            assert np.array_equal(calls["blend"][2], codes[-2:])
+        elif name == "sunflower":
+            assert np.array_equal(calls["morph"][1:], [codes[0], codes[2]])
+        else:
+            iris, calendula = ([f.parent.name for f in files].index(s) for s in species)
+            assert np.array_equal(calls["blend"][1], images[[iris, calendula]])
+            assert np.array_equal(calls["alphas"][1:], codes[[iris, calendula]])
+
+
+def test_the_middle_of_a_blend_is_the_average_code():
+    images = np.random.default_rng(0).random((2, 16, 16, 3), dtype=np.float32)
+    codes = np.array([[-30, 20], [40, -50]], np.float32)
+    picture = figures.blend(PLANE, images, codes, "t")
+    left = (picture.width - 5 * TILE - 4 * GAP) // 2
+    expected = [images[0], *PLANE.decode(np.stack([codes[0], codes.mean(0), codes[1]])), images[1]]
+    for k, image in enumerate(expected):
+        assert np.allclose(tile(picture, left + k * (TILE + GAP), MARGIN + 36, TILE), image.mean((0, 1)), atol=0.02), k
+
+
+def test_a_network_without_a_run_has_no_pictures(tmp_path):
+    PLANE.save(tmp_path / "checkpoint.npz")
+    with pytest.raises(UserError, match="no run's checkpoint"):
+        figures.draw(tmp_path)
+
+
 def test_all_codes_are_those_of_every_image(tmp_path):
     garden.plant(tmp_path, ["rose"], 7, size=16)
     files = image_files([tmp_path / "rose"])
@@ -103,6 +151,9 @@ def test_curves_need_steps_but_no_evaluation(tmp_path):
     log = tmp_path / "log.jsonl"
     log.write_text("")
     with pytest.raises(UserError, match="holds no steps"):
+        figures.curves(log, "rose")
+    log.write_text('{"step": 1, "lo')
+    with pytest.raises(UserError, match="is damaged"):
         figures.curves(log, "rose")
     log.write_text("\n".join(json.dumps({"step": k, "loss": 1 / k}) for k in range(1, 500)))
     assert figures.curves(log, "rose").size == (900, 360)

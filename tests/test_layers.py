@@ -36,6 +36,7 @@ def test_output_shapes(layer, shape, expected):
         (Conv2D(3, 5, 3, 2, "same", RNG), (2, 7, 8, 4), r"Conv2D 3 -> 5.*input.*\(2, 7, 8, 4\), wanted \(N, H, W, 3\)"),
         (Conv2D(3, 5, 3, 2, "same", RNG), (7, 8, 3), r"Conv2D.*\(7, 8, 3\), wanted \(N, H, W, 3\)"),
         (ConvTranspose2D(3, 5, 4, 2, "same", RNG), (2, 3, 4, 5), r"ConvTranspose2D 3 -> 5.*\(2, 3, 4, 5\), wanted"),
+        (Conv2D(3, 5, 3, 2, "valid", RNG), (2, 2, 8, 3), r"Conv2D.*\(2, 2, 8, 3\), wanted an image as large as"),
         (Dense(6, 4, RNG), (3, 4), r"Dense 6 -> 4.*\(3, 4\), wanted \(N, 6\)"),
         (Reshape(2, 3), (4, 7), r"Reshape to 2 x 3.*\(4, 7\), wanted 6 numbers an image"),
     ],

@@ -16,6 +16,10 @@ def test_loss_of_a_case_worked_out_by_hand():
     assert loss(y, target, 0)[1].reshape(2, 2).tolist() == [[0, 0.5], [0, 0]]
 
 
+def test_eps_is_what_the_published_numbers_were_made_with():
+    assert EPS == 1e-3
+
+
 def test_a_flat_image_has_no_variation_and_no_gradient():
     y = np.full((3, 5, 4, 3), 0.4)
     value, gy = loss(y, np.zeros_like(y), 1)

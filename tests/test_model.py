@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from scratch_ae import UserError, checkpoint
+from scratch_ae import UserError, checkpoint, reference
 from scratch_ae.experiments import EXPERIMENTS, Experiment
 from scratch_ae.gradcheck import same
 from scratch_ae.model import AutoEncoder
@@ -30,6 +30,38 @@ def test_images_do_not_see_each_other():
     assert model.reconstruct(IMAGES[:0]).shape == (0, 16, 16, 3)
 
 
+@pytest.mark.parametrize("kernel_size", [3, 4])
+def test_the_network_is_what_the_loops_say(kernel_size):
+    """The whole of it once more, from the reference and the formulas: architecture, mirroring, kernel size, loss."""
+    experiment = replace(SMALL, kernel_size=kernel_size, tv_weight=0.3)
+    model = AutoEncoder(experiment, seed=5, threads=2, dtype=np.float64)
+    p = model.parameters()
+    x = y = IMAGES[:3].astype(np.float64)
+    for k in (0, 2):
+        y = np.maximum(reference.correlate(y, p[f"{k}.w"], 2, "same") + p[f"{k}.b"], 0)
+    codes = y.reshape(3, -1) @ p["5.w"] + p["5.b"]
+    y = (codes @ p["6.w"] + p["6.b"]).reshape(3, 4, 4, 6)
+    for k, side in ((8, 8), (10, 16)):
+        assert p[f"{k}.w"].shape[0] == kernel_size
+        y = np.maximum(reference.scatter(y, p[f"{k}.w"], 2, "same", (side, side)) + p[f"{k}.b"], 0)
+    y = 1 / (1 + np.exp(-(y @ p["12.w"][0, 0] + p["12.b"])))
+    assert [p[f"{k}.w"].shape[2] for k in (8, 10)] == [6, 4], "the filters in mirrored order"
+    assert np.allclose(model.encode(x), codes, rtol=1e-10)
+    assert np.allclose(model.reconstruct(x), y, rtol=1e-10)
+    dx, dy = np.zeros_like(y), np.zeros_like(y)
+    dx[:, :, :-1], dy[:, :-1] = np.diff(y, axis=2), np.diff(y, axis=1)
+    expected = 0.7 * ((y - x) ** 2).mean() + 0.3 * (np.sqrt(dx**2 + dy**2 + 1e-6) - 1e-3).mean()
+    assert model.loss_and_gradients(x)[0] == pytest.approx(expected, rel=1e-10)
+
+
+def test_weights_begin_as_he_et_al_say():
+    p = AutoEncoder(EXPERIMENTS["rose"]).parameters()
+    for name, variance in (("4.w", 2 / (9 * 64)), ("22.w", 2 / (9 * 128 / 4)), ("13.w", 1 / 1024), ("14.w", 1 / 32)):
+        assert p[name].var() == pytest.approx(variance, rel=0.05), name
+    assert np.allclose(p["0.b"], -0.5 * p["0.w"].sum((0, 1, 2)), atol=1e-6)
+    assert not any(p[name].any() for name in p if name.endswith(".b") and name != "0.b")
+
+
 @pytest.mark.parametrize("N", [2, 5, 20])
 def test_any_number_of_threads_gives_the_same_bits(N):
     images = np.random.default_rng(N).random((N, 16, 16, 3), dtype=np.float32)
@@ -38,9 +70,10 @@ def test_any_number_of_threads_gives_the_same_bits(N):
 
 
 def test_a_batch_gives_the_mean_of_its_images():
+    images = np.random.default_rng(1).random((33, 16, 16, 3))  # many shards
     model = AutoEncoder(SMALL, threads=2, dtype=np.float64)
-    value, gradients = model.loss_and_gradients(IMAGES)
-    parts = [model.loss_and_gradients(IMAGES[k : k + 1]) for k in range(5)]
+    value, gradients = model.loss_and_gradients(images)
+    parts = [model.loss_and_gradients(images[k : k + 1]) for k in range(33)]
     assert value == pytest.approx(np.mean([part[0] for part in parts]), rel=1e-12)
     for name, gradient in gradients.items():
         assert np.allclose(gradient, np.mean([part[1][name] for part in parts], axis=0), rtol=1e-9, atol=1e-15)
@@ -71,6 +104,13 @@ def test_load_refuses_arrays_of_another_shape(tmp_path, change):
         AutoEncoder.load(tmp_path / "m.npz")
 
 
+def test_load_refuses_a_header_of_another_version(tmp_path):
+    for header in ({}, {"experiment": {"name": "a", "depth": 3}}):
+        checkpoint.write(tmp_path / "m.npz", {}, header)
+        with pytest.raises(UserError, match="does not say which network"):
+            AutoEncoder.load(tmp_path / "m.npz")
+
+
 @pytest.mark.parametrize(("name", "parameters"), [("rose", 2_907_811), ("sunflower", 1_666_181)])
 def test_summary_counts_every_parameter(name, parameters):
     model = AutoEncoder(EXPERIMENTS[name])
@@ -81,8 +121,14 @@ def test_summary_counts_every_parameter(name, parameters):
     assert max(map(len, lines)) <= 80, "a terminal of 80 columns would break the table"
 
 
-def test_a_picture_of_another_size_is_refused_by_the_layer_that_it_does_not_fit():
-    with pytest.raises(ValueError, match=r"Reshape to 96: the input has the shape .* wanted 96 numbers an image"):
-        AutoEncoder(SMALL).encode(np.zeros((1, 32, 32, 3), np.float32))
+def test_what_the_network_was_not_made_for_is_refused():
+    model = AutoEncoder(SMALL)
+    for method in (model.encode, model.reconstruct, model.loss_and_gradients):
+        with pytest.raises(ValueError, match=r"AutoEncoder: .*\(1, 15, 15, 3\), wanted \(N, 16, 16, 3\)"):
+            method(np.zeros((1, 15, 15, 3), np.float32))
+        with pytest.raises(ValueError, match=r"images are of type uint8, wanted floating-point numbers in \[0,1\]"):
+            method(np.zeros((1, 16, 16, 3), np.uint8))
+    with pytest.raises(ValueError, match="without images"):
+        model.loss_and_gradients(IMAGES[:0])
     with pytest.raises(ValueError, match=r"Dense 3 -> 96: .*wanted \(N, 3\)"):
         AutoEncoder(SMALL).decode(np.zeros((1, 4)))

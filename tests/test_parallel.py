@@ -13,6 +13,15 @@ def test_shards_cover_every_image_once_and_are_small(N):
     assert N == 1 or len(parts) >= 2, "two threads have nothing to share"
 
 
+def test_the_threads_that_were_asked_for_work_at_once():
+    from scratch_ae.experiments import Experiment
+    from scratch_ae.model import AutoEncoder
+
+    assert AutoEncoder(Experiment("small", (), 8, (2,), 1), threads=3).team.threads == 3
+    meet = threading.Barrier(3, timeout=20)
+    Team(3).map(lambda part: meet.wait(), 3 * SHARD)
+
+
 def test_results_come_in_order_and_from_several_threads():
     meet = threading.Barrier(2, timeout=20)  # passes only if two threads are inside at once
 
@@ -36,6 +45,16 @@ def test_blas_has_one_thread_inside_and_its_own_number_afterwards():
     inside = team.map(lambda part: counts(), 2)
     assert all(set(numbers) == {1} for numbers in inside)
     assert counts() == before
+
+
+def test_two_teams_at_once_leave_blas_as_it_was():
+    before = Team(1).map(lambda part: 0, 1), [library["num_threads"] for library in Team(1).blas.info()]
+    threads = [threading.Thread(target=lambda: [Team(2).map(lambda part: 0, 4) for _ in range(50)]) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [library["num_threads"] for library in Team(1).blas.info()] == before[1]
 
 
 def test_an_error_in_a_thread_reaches_the_caller():

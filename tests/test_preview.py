@@ -30,28 +30,31 @@ def learn(steps, image=None, **options):
 
 # ---- which frames
 
-@pytest.mark.parametrize("steps", [1, 5, 20, 256, 257, 258, 500, 1000, 3000])
+@pytest.mark.parametrize("steps", [1, 5, 20, 512, 513, 514, 1000, 2000, 6000])
 def test_kept_frames_are_evenly_spaced_and_their_number_bounded(steps):
     shown = learn(steps)
     assert shown.steps == list(range(0, steps, shown.interval))
     assert len(shown.frames) == len(shown.steps) <= 64
-    assert len(shown.frames) >= 33 or shown.interval == 4
-    assert shown.interval == {1: 4, 5: 4, 20: 4, 256: 4, 257: 8, 258: 8, 500: 8, 1000: 16, 3000: 64}[steps]
+    assert len(shown.frames) >= 33 or shown.interval == 8
+    intervals = {1: 8, 5: 8, 20: 8, 512: 8, 513: 16, 514: 16, 1000: 16, 2000: 32, 6000: 128}
+    assert shown.interval == intervals[steps]
 
 
 def test_frames_stay_with_their_steps_when_thinned():
     shown = Preview(picture(8, 8), "rose", "off")
-    for step in range(0, 300, 4):
+    for step in range(0, 600, 8):
         if shown.due(step):
-            shown.show(np.full((8, 8, 3), step / 512, np.float32), step, 0, 0.5)
+            shown.show(np.full((8, 8, 3), step / 1024, np.float32), step, 0, 0.5)
     right = 2 * GAP + 256 + 100
-    assert [int(frame[GAP + 100, right, 0]) for frame in shown.frames] == [round(s / 512 * 255) for s in shown.steps]
+    assert [int(frame[GAP + 100, right, 0]) for frame in shown.frames] == [round(s / 1024 * 255) for s in shown.steps]
 
 
 def test_a_step_not_due_keeps_no_frame():
-    shown = learn(5)
-    shown.show(picture(8, 8), 7, 0, 0.5)
-    assert shown.steps == [0, 4]
+    shown = learn(9)
+    shown.show(picture(8, 8), 11, 0, 0.5)
+    assert shown.steps == [0, 8]
+    shown.show(picture(8, 8), 13, 0, 0.5, last=True)
+    assert shown.steps == [0, 8, 13], "but for the last one"
 
 
 def test_the_clock_decides_nothing_without_a_window(monkeypatch):
@@ -60,7 +63,7 @@ def test_the_clock_decides_nothing_without_a_window(monkeypatch):
     shown = Preview(picture(8, 8), "rose", "off")
     for step in range(40):
         clock.now += 1000
-        assert shown.wanted(step) == shown.due(step) == (step % 4 == 0)
+        assert shown.wanted(step) == shown.due(step) == (step % 8 == 0)
 
 
 def test_seconds_run_from_wanted_to_the_end_of_show(monkeypatch):
@@ -143,7 +146,7 @@ def test_a_wrong_mode_is_refused():
 # ---- the animation
 
 def test_save_writes_every_frame_with_its_duration(tmp_path):
-    shown = learn(21, picture(64, 64))
+    shown = learn(41, picture(64, 64))
     (tmp_path / "tracked.webp").write_bytes(b"old")
     shown.save(tmp_path / "tracked.webp")
     assert os.listdir(tmp_path) == ["tracked.webp"]
@@ -250,7 +253,7 @@ def test_a_window_that_was_closed_stays_closed_and_training_goes_on(cv2, how):
     assert cv2.opened == 1
     assert not cv2.open
     assert len(cv2.images) in (11, 12)
-    assert len(shown.frames) == 10
+    assert len(shown.frames) == 5
     assert shown.wanted(40)
     assert not shown.wanted(41)
 

@@ -13,11 +13,13 @@ import pytest
 from PIL import Image
 
 from scratch_ae import UserError, checkpoint, garden, train
-from scratch_ae.data import image_files, split
+from scratch_ae.data import ImageGenerator, image_files, load_image, split
 from scratch_ae.experiments import EXPERIMENTS
 from scratch_ae.gradcheck import same
-from scratch_ae.losses import psnr
+from scratch_ae.losses import psnr, ssim
 from scratch_ae.model import AutoEncoder
+from scratch_ae.optim import cosine
+from scratch_ae.preview import Preview
 
 SMALL = {
     name: replace(e, size=32, filters=(8, 16), batch_size=4, epochs=3, pairs=min(e.pairs, 6))
@@ -125,7 +127,9 @@ def test_the_log_measures_the_weights_that_are_saved(small, flowers):
     parts = dict(zip(("training", "held_out"), split(image_files([flowers / "rose"])), strict=True))
     for part, files in parts.items():
         true = np.stack([np.asarray(Image.open(f).resize((32, 32), Image.Resampling.HAMMING)) for f in files]) / 255
-        assert entries(out)[-1][part]["psnr"] == pytest.approx(psnr(model.reconstruct(true), true).mean(), abs=1e-3)
+        predicted, measured = model.reconstruct(true), entries(out)[-1][part]
+        assert measured["psnr"] == pytest.approx(psnr(predicted, true).mean(), abs=1e-3)
+        assert measured["ssim"] == pytest.approx(ssim(predicted, true).mean(), abs=1e-4)
     header = checkpoint.read(out / "checkpoint.npz")[1]
     assert (header["t"], header["experiment"]["name"]) == (7, "rose")
 
@@ -142,10 +146,10 @@ def test_a_trained_network_is_not_overwritten_unless_asked(small, flowers):
 
 def test_leftovers_without_a_checkpoint_do_not_stand_in_the_way(small, flowers):
     (small / "a/figures").mkdir(parents=True)
-    (small / "a/figures/old.png").write_text("")
+    (small / "a/figures/morph.png").write_text("")
     (small / "a/log.jsonl").write_text("old\n")
     assert run("rose", "--data", flowers, "--steps", 2, "--out", "a") == 0
-    assert not (small / "a/figures/old.png").exists()
+    assert not (small / "a/figures/morph.png").exists()
 
 
 @pytest.mark.parametrize(
@@ -165,7 +169,8 @@ def test_leftovers_without_a_checkpoint_do_not_stand_in_the_way(small, flowers):
         (["rose", "--minutes", "0"], "--minutes must be above 0, got 0"),
         (["rose", "--threads", "0"], "--threads must be at least 1"),
         (["rose", "--seed", "-1"], "--seed must be at least 0"),
-        (["rose", "--preview", "yes"], "auto, window or off"),
+        (["rose", "--preview", "yes"], "invalid choice: 'yes'"),
+        (["rose", "--track", "nothing.jpg"], r"there is no picture nothing\.jpg"),
         (["rose", "--speed"], "unrecognized arguments: --speed.*--help"),
         ([], "required: experiment"),
     ],
@@ -184,8 +189,11 @@ def test_folders_that_are_not_as_they_should_be(small, flowers):
     (small / "few/iris/a.jpg").write_bytes(next((flowers / "iris").iterdir()).read_bytes())
     with pytest.raises(UserError, match="calendula"):
         run("iris_calendula", "--data", "few")
-    with pytest.raises(UserError, match=r"--track nothing\.jpg"):
-        run("rose", "--data", flowers, "--track", "nothing.jpg")
+    (small / "text.jpg").write_text("no picture")
+    with pytest.raises(UserError, match=r"--track text\.jpg cannot be used"):
+        run("rose", "--data", flowers, "--track", "text.jpg")
+    with pytest.raises(UserError, match=r"text\.jpg is a file; give --out a folder"):
+        run("rose", "--data", flowers, "--out", "text.jpg")
 
 
 def test_a_set_with_nothing_usable(small):
@@ -214,28 +222,113 @@ def test_flowers_learns_from_anybodys_tree_and_skips_what_is_no_picture(small, f
     assert capsys.readouterr().out.count("broken.jpg") == 1
 
 
+@pytest.mark.parametrize("steps", [1, 50])
 @pytest.mark.filterwarnings("ignore:overflow:RuntimeWarning", "ignore:invalid value:RuntimeWarning")
-def test_a_loss_that_is_not_finite_stops_the_run(small, flowers):
-    with pytest.raises(UserError, match=r"the loss is (nan|inf) at step \d+; try a --learning-rate below"):
-        run("rose", "--data", flowers, "--steps", 50, "--learning-rate", 1e30)
+def test_a_run_that_diverges_is_stopped_and_not_saved(small, flowers, steps):
+    with pytest.raises(UserError, match=r"the (loss|PSNR) is (nan|inf) after \d+ steps; try a --learning-rate below"):
+        run("rose", "--data", flowers, "--steps", steps, "--learning-rate", 1e30)
+    assert not (small / "runs/rose/checkpoint.npz").exists()
 
 
 def test_a_picture_may_be_tracked_that_is_not_learnt(small, flowers):
     track = next((flowers / "sunflower").iterdir())
     assert run("rose", "--data", flowers, "--steps", 9, "--track", track, "--preview", "off") == 0
     with Image.open(small / "runs/rose/tracked.webp") as film:
-        assert film.n_frames >= 2
+        assert film.n_frames == 2, "after 8 steps, and at the end"
 
 
 def test_limits():
-    options = train.parser().parse_args(["rose", "--steps", "40"])
-    assert train.Limits(None, options).progress(10, 7) == 0.25
-    assert train.Limits(2, options).progress(10, 10) == 0.5, "two epochs of 10 steps end before 40 steps"
-    assert train.Limits(None, options).progress(99, 7) == 1
-    options = train.parser().parse_args(["rose", "--minutes", "1"])
-    limits = train.Limits(None, options)
-    limits.start = time.perf_counter() - 30
-    assert limits.progress(3, 7) == pytest.approx(0.5, abs=0.01)
+    def limits(*arguments):
+        return train.Limits(EXPERIMENTS["rose"], train.parser().parse_args(["rose", *arguments]))
+
+    assert limits("--steps", "40").progress(10, 7.0) == 0.25
+    assert limits("--steps", "40", "--epochs", "2").progress(10, 1.0) == 0.5, "two epochs end before 40 steps do"
+    assert limits("--steps", "40").progress(99, 7.0) == 1
+    assert limits().progress(99, 10) == 10 / EXPERIMENTS["rose"].epochs
+    half = limits("--minutes", "1")
+    half.start = time.perf_counter() - 30
+    assert half.progress(3, 7) == pytest.approx(0.5, abs=0.01)
+
+
+def test_epochs_are_epochs_where_files_are_skipped(small, flowers):
+    (small / "some/rose").mkdir(parents=True)
+    for k, file in enumerate(sorted((flowers / "rose").iterdir())):
+        (small / f"some/rose/{k}.jpg").write_bytes(file.read_bytes())
+        (small / f"some/rose/broken {k}.jpg").write_bytes(b"no picture")
+    assert run("rose", "--data", "some", "--epochs", 2) == 0
+    assert max(e["epoch"] for e in entries(small / "runs/rose")[1:]) == 2
+
+
+def test_the_rate_follows_the_cosine_and_epochs_are_shuffled_by_the_seed(small, flowers, monkeypatch):
+    seen = []
+    right = ImageGenerator.epoch
+
+    def epoch(self, number):
+        seen.append((self.seed, number))
+        return right(self, number)
+
+    monkeypatch.setattr(ImageGenerator, "epoch", epoch)
+    run("rose", "--data", flowers, "--steps", 8, "--seed", 5)
+    rates = [e["rate"] for e in entries(small / "runs/rose") if "loss" in e]
+    assert rates == pytest.approx([cosine(0.001, k / 8) for k in range(8)])
+    assert seen[:3] == [(5, 1), (5, 2), (5, 3)]
+
+
+def test_the_preview_shows_the_tracked_image_and_its_reconstruction(small, flowers, monkeypatch):
+    seen = []
+    right = Preview.show
+
+    def show(self, reconstruction, *rest, **last):
+        seen.append((self.image, reconstruction))
+        return right(self, reconstruction, *rest, **last)
+
+    monkeypatch.setattr(Preview, "show", show)
+    run("rose", "--data", flowers, "--steps", 3)
+    first = split(image_files([flowers / "rose"]))[0][0]
+    true = load_image(first, 32).astype(np.float32) / 255
+    assert np.array_equal(seen[-1][0], true)
+    model = AutoEncoder.load(small / "runs/rose/checkpoint.npz")
+    assert np.array_equal(seen[-1][1], model.reconstruct(true[None])[0]), "the last frame shows the final weights"
+    with Image.open(small / "runs/rose/tracked.webp") as film:
+        assert film.n_frames == len(seen) == 1
+
+
+def test_the_checkpoint_holds_adams_moments_by_name(small, flowers):
+    run("rose", "--data", flowers, "--steps", 1)
+    arrays, _ = checkpoint.read(small / "runs/rose/checkpoint.npz")
+    names = {name for name in arrays if name[0] not in "mv"}
+    assert {name for name in arrays if name[0] == "m"} == {f"m.{name}" for name in names}
+    for name in names:  # after one step m = 0.1 g and v = 0.001 g^2
+        assert np.allclose(arrays[f"v.{name}"], 0.1 * arrays[f"m.{name}"] ** 2, rtol=1e-4, atol=1e-30)
+        assert np.all(arrays[f"v.{name}"] >= 0)
+
+
+def test_only_our_own_files_are_replaced(small, flowers):
+    (small / "paper/figures").mkdir(parents=True)
+    (small / "paper/figures/thesis.png").write_text("ten years of work")
+    (small / "paper/notes.txt").write_text("and this")
+    run("rose", "--data", flowers, "--steps", 2, "--out", "paper")
+    run("rose", "--data", flowers, "--steps", 2, "--out", "paper", "--overwrite")
+    assert (small / "paper/figures/thesis.png").read_text() == "ten years of work"
+    assert (small / "paper/notes.txt").exists()
+
+
+def test_a_species_whose_folder_is_empty_is_missing(small, flowers):
+    (small / "half/calendula").mkdir(parents=True)
+    (small / "half/iris").symlink_to(flowers / "iris")
+    with pytest.raises(UserError, match="no pictures of calendula"):
+        run("iris_calendula", "--data", "half")
+
+
+def test_held_out_files_that_cannot_be_used_cost_only_their_sheet(small, flowers):
+    (small / "some/rose").mkdir(parents=True)
+    for file in (flowers / "rose").iterdir():
+        (small / "some/rose" / file.name).write_bytes(file.read_bytes())
+    for file in split(image_files([small / "some/rose"]))[1]:
+        file.write_bytes(b"no picture")
+    assert run("rose", "--data", "some", "--steps", 2) == 0
+    drawn = {f.stem for f in (small / "runs/rose/figures").iterdir()}
+    assert drawn == {"pairs_training", "blend", "curves"}
 
 
 SCRIPT = """
@@ -269,18 +362,27 @@ def test_ctrl_c_saves_and_draws(tmp_path, flowers):
     process.send_signal(signal.SIGINT)
     output = process.communicate(timeout=60)[0]
     assert process.returncode == 130, output
-    assert "Stopping" in output
+    assert "Stopped and saved" in output
     assert "Traceback" not in output
     assert (tmp_path / "runs/rose/checkpoint.npz").exists()
     assert (tmp_path / "runs/rose/figures/curves.png").exists()
     assert (tmp_path / "runs/rose/tracked.webp").exists()
 
 
+def test_ctrl_c_with_nobody_reading_any_more_still_saves(tmp_path, flowers):
+    process = start(tmp_path, "rose", "--data", flowers, "--epochs", 100_000)
+    wait_for(process, "epoch   2")
+    process.stdout.close()  # as when `| tee` dies of the same Ctrl-C
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=60) == 130
+    assert (tmp_path / "runs/rose/figures/curves.png").exists()
+
+
 def test_a_second_ctrl_c_ends_at_once(tmp_path, flowers):
     process = start(tmp_path, "rose", "--data", flowers, "--epochs", 100_000)
     wait_for(process, "epoch   2")
     process.send_signal(signal.SIGINT)
-    wait_for(process, "Stopping")
+    wait_for(process, "Stopped and saved")
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=60)
     assert process.returncode == -signal.SIGINT

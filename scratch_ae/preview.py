@@ -65,7 +65,7 @@ class Preview:
         To be called after wanted.
         """
         frame = self._compose(reconstruction, f"epoch {epoch}   step {step}   loss {loss:#.3g}")
-        if self.due(step) or last:
+        if (self.due(step) or last) and self.steps[-1:] != [step]:
             self.frames.append(frame)
             self.steps.append(step)
         if len(self.frames) > MAX_FRAMES:

@@ -58,28 +58,11 @@ def parser() -> Parser:
 
 
 def main(arguments: list[str]) -> int:
-    options = parser().parse_args(arguments)
-    if options.experiment not in EXPERIMENTS:
-        raise UserError(f"there is no experiment {options.experiment!r}, take one of: {', '.join(EXPERIMENTS)}")
-    for name, least in (("steps", 1), ("threads", 1), ("seed", 0)):
-        if (value := getattr(options, name)) is not None and value < least:
-            raise UserError(f"--{name} must be at least {least}, got {value}")
-    if options.minutes is not None and not 0 < options.minutes < math.inf:
-        raise UserError(f"--minutes must be above 0, got {options.minutes}")
-    names = ("batch_size", "learning_rate", "tv_weight", "latent", "kernel_size", "epochs")
-    overridden = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
-    experiment = replace(EXPERIMENTS[options.experiment], **overridden)
-    if options.track and not options.track.is_file():
-        raise UserError(f"there is no picture {options.track}; give --track the file to watch")
-    out = options.out or Path("runs") / experiment.name
-    if out.exists() and not out.is_dir():
-        raise UserError(f"{out} is a file; give --out a folder")
-    if (out / "checkpoint.npz").exists() and not options.overwrite:
-        raise UserError(f"{out} holds a trained network. Choose another folder with --out, or give --overwrite.")
+    options, experiment, out = understood(arguments)
     run = Run(experiment, options.data or find_data(experiment), options)
     preview = Preview(run.tracked, run.tracked_title, options.preview, report=say)
     limits = Limits(experiment, options)
-    describe(experiment, overridden, limits)
+    describe(experiment, limits)
     print(run.model.summary())
     run.begin(out)
     interrupted = train(run, limits, preview)
@@ -92,18 +75,43 @@ def main(arguments: list[str]) -> int:
     return 130 if interrupted else 0
 
 
-def describe(experiment: Experiment, overridden: dict[str, object], limits: "Limits") -> None:
-    """Print the experiment, saying which of its numbers the user has overridden, and how long it will be trained."""
-    fields = {k: " ".join(map(str, v)) if isinstance(v, tuple) else v for k, v in asdict(experiment).items()}
-    fields["species"] = fields["species"] or "all that are there"
-    del fields["name"], fields["epochs"]
-    parts = [f"{k} {v}{' (overridden)' if k in overridden else ''}" for k, v in fields.items()]
+# ---- before ---------------------------------------------------------------------------------------------------------
+
+
+def understood(arguments: list[str]) -> tuple[argparse.Namespace, Experiment, Path]:
+    """The options, the experiment with what they override, and the folder of the results. UserError: a mistake."""
+    options = parser().parse_args(arguments)
+    if options.experiment not in EXPERIMENTS:
+        raise UserError(f"there is no experiment {options.experiment!r}, take one of: {', '.join(EXPERIMENTS)}")
+    for name, least in (("steps", 1), ("threads", 1), ("seed", 0)):
+        if (value := getattr(options, name)) is not None and value < least:
+            raise UserError(f"--{name} must be at least {least}, got {value}")
+    if options.minutes is not None and not 0 < options.minutes < math.inf:
+        raise UserError(f"--minutes must be above 0, got {options.minutes}")
+    if options.track and not options.track.is_file():
+        raise UserError(f"there is no picture {options.track}; give --track the file to watch")
+    names = ("batch_size", "learning_rate", "tv_weight", "latent", "kernel_size", "epochs")
+    overridden = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
+    experiment = replace(EXPERIMENTS[options.experiment], **overridden)
+    out = options.out or Path("runs") / experiment.name
+    if out.exists() and not out.is_dir():
+        raise UserError(f"{out} is a file; give --out a folder")
+    if (out / "checkpoint.npz").exists() and not options.overwrite:
+        raise UserError(f"{out} holds a trained network. Choose another folder with --out, or give --overwrite.")
+    return options, experiment, out
+
+
+def describe(experiment: Experiment, limits: "Limits") -> None:
+    """Print the experiment, saying what was overridden in it, and how long it will be trained."""
+    usual = asdict(EXPERIMENTS[experiment.name])
+    parts = []
+    for name, value in asdict(experiment).items():
+        if name not in ("name", "epochs", "pairs"):
+            text = (" ".join(map(str, value)) or "all that are there") if isinstance(value, tuple) else value
+            parts.append(f"{name} {text}{'' if value == usual[name] else ' (overridden)'}")
     length = [f"{value} {name}" for name, value in vars(limits).items() if name != "start" and value]
     text = f"{experiment.name}: {', '.join(parts)}; for {' or '.join(length)}"
     print(textwrap.fill(text, shutil.get_terminal_size().columns))
-
-
-# ---- before ---------------------------------------------------------------------------------------------------------
 
 
 def find_data(experiment: Experiment) -> Path:
@@ -188,12 +196,19 @@ class Run:
         for name, images in self.parts.items():
             if len(images):
                 true = images.astype(np.float32) / 255
-                predicted = self.model.reconstruct(true)
-                measures = {"psnr": psnr(predicted, true), "ssim": ssim(predicted, true)}
-                quality[name] = {measure: float(values.mean()) for measure, values in measures.items()}
+                quality[name] = self.quality(self.model.reconstruct(true), true)
                 self.finite(quality[name]["psnr"], "PSNR")
         self.write(step=self.adam.t, epoch=epoch, **quality)
         return quality
+
+    def quality(self, predicted: np.ndarray, true: np.ndarray) -> dict[str, float]:
+        """Mean PSNR and SSIM, in shards: a few images at a time stay in the cache."""
+
+        def measure(shard: slice) -> tuple[np.ndarray, np.ndarray]:
+            return psnr(predicted[shard], true[shard]), ssim(predicted[shard], true[shard])
+
+        values = zip(*self.model.team.map(measure, len(true)), strict=True)
+        return {name: float(np.concatenate(parts).mean()) for name, parts in zip(("psnr", "ssim"), values, strict=True)}
 
     def save(self, epoch: int) -> None:
         """The whole state: parameters under their names, Adam's moments under m. and v. in front of them."""

@@ -44,7 +44,7 @@ def draw(run: Path | str) -> list[Path]:
 
     def save(name: str, picture: Image.Image) -> None:
         drawn.append(run / "figures" / f"{name}.png")
-        picture.save(drawn[-1])
+        picture.save(drawn[-1], optimize=True)
 
     images, files = shown(model, training)
     codes = model.encode(images)

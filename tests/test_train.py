@@ -343,8 +343,12 @@ command(train.main)
 def start(folder, *arguments):
     environment = {**os.environ, "PYTHONPATH": os.getcwd()}
     environment.pop("DISPLAY", None)
+
+    def listen() -> None:  # to Ctrl-C, which a shell's background job and all its children ignore
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
     return subprocess.Popen([sys.executable, "-u", "-c", SCRIPT, *map(str, arguments)], cwd=folder, env=environment,
-                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)  # fmt: skip
+                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, preexec_fn=listen)  # fmt: skip
 
 
 def wait_for(process, text):

@@ -184,8 +184,8 @@ def check_adam(optimiser: Callable[[dict[str, np.ndarray]], Adam], rng: np.rando
 def check_model(experiment: Experiment, N: int, bias: float = 0.0, seed: int = 0) -> dict[str, float]:
     """The whole network on two threads: each parameter array along one random direction, through what `train` calls.
 
-    `bias` is the spread of the biases: 0 as training begins, or more in a network so small that a pixel may see
-    nothing but zeros, which puts it right on the kink of its ReLU, where there is no gradient to check.
+    `bias` is the spread of what is added to the biases: 0 is how training begins; more is for a network so small that
+    a pixel may see nothing but zeros, which puts it right on the kink of its ReLU, where there is no gradient to check.
     """
     rng = np.random.default_rng(seed)
     images = rng.random((N, experiment.size, experiment.size, experiment.channels))

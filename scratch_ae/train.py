@@ -242,7 +242,7 @@ def train(run: Run, limits: Limits, preview: Preview) -> bool:
     """Train until a limit or Ctrl-C, whether it was the latter; after each epoch evaluate and save."""
     epoch, images_seen, done, quality, start = 0, 0, 0.0, "", time.perf_counter()
     with Interrupt() as interrupt, Progress() as bar:
-        while done < 1 and not interrupt.pressed:
+        while epoch == 0 or (done < 1 and not interrupt.pressed):  # one batch at least, so that there is what to save
             epoch += 1
             for k, images in enumerate(run.generator.epoch(epoch), 1):
                 loss = run.step(images, epoch, cosine(run.experiment.learning_rate, done))

@@ -7,16 +7,18 @@ changed. Images are (N,H,W,C); weights and gradients have the type that the call
 Look at the two convolutions side by side: each one's backward is the other one's forward.
 """
 
+import math
+
 import numpy as np
 
 from . import kernels
-from .shapes import transposed
+from .shapes import convolved, transposed
 
 
 def he(rng: np.random.Generator, shape: tuple[int, ...], fan_in: float, gain: float) -> np.ndarray:
     """Normal weights of variance gain / fan_in, so that signals keep their size from layer to layer.
 
-    gain is 2 where a ReLU follows, which silences half of them, and 1 elsewhere (He et al. 2015, section 2.2).
+    gain is 2 where the inputs come from a ReLU, which has silenced half of them, and else 1 (He et al. 2015, 2.2).
     """
     return rng.normal(0, np.sqrt(gain / fan_in), shape)
 
@@ -29,63 +31,105 @@ def expect(layer: object, what: str, array: np.ndarray, shape: tuple[int | str, 
         raise ValueError(f"{layer}: {what} has the shape {array.shape}, wanted {wanted}")
 
 
-class Conv2D:
-    """Convolution, w (K,K,C,F), b (F,): x (N,H,W,C) -> y (N,I,J,F). Dumoulin & Visin 2016, chapters 1 and 2."""
+def fresh(name: str, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    """The array that a layer writes `name` to: a new one, so that what the layer returned before stays as it was."""
+    return np.empty(shape, dtype)
 
-    def __init__(self, C: int, F: int, K: int, S: int, padding: str, rng: np.random.Generator, gain: float = 2.0):
-        self.S, self.padding = S, padding
+
+class Kept:
+    """Takes the place of `fresh` in a layer that runs again and again: the same memory each time, and so faster."""
+
+    def __init__(self) -> None:
+        self.arrays: dict[str, np.ndarray] = {}
+
+    def __call__(self, name: str, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+        size = math.prod(shape)
+        if name not in self.arrays or self.arrays[name].size < size:
+            self.arrays[name] = np.empty(size, dtype)
+        return self.arrays[name][:size].reshape(shape)
+
+
+class Conv2D:
+    """Convolution, w (K,K,C,F), b (F,): x (N,H,W,C) -> y (N,I,J,F). Dumoulin & Visin 2016, chapters 1 and 2.
+
+    With `relu` a ReLU follows inside the layer, where the numbers are still in the processor's cache. The `first` layer
+    of a network has no gx, an empty array: nobody asks for the loss's gradient in the image.
+    """
+
+    array = staticmethod(fresh)
+
+    def __init__(
+        self, C: int, F: int, K: int, S: int, padding: str, rng: np.random.Generator, gain: float = 2,
+        relu: bool = False, first: bool = False,
+    ):  # fmt: skip
+        self.S, self.padding, self.relu, self.first = S, padding, relu, first
         self.w, self.b = he(rng, (K, K, C, F), K * K * C, gain), np.zeros(F)
 
     def __str__(self) -> str:
         K, _, C, F = self.w.shape
-        return f"Conv2D {C} -> {F}, {K}x{K}, stride {self.S}, {self.padding}"
+        return f"Conv2D {C} -> {F}, {K}x{K}, stride {self.S}, {self.padding}" + ", ReLU" * self.relu
 
     def forward(self, x: np.ndarray) -> np.ndarray:
         expect(self, "the input", x, ("N", "H", "W", self.w.shape[2]))
-        if self.padding == "valid" and min(x.shape[1:3]) < len(self.w):
+        (N, H, W, _), (K, _, _, F) = x.shape, self.w.shape
+        if self.padding == "valid" and min(H, W) < K:
             raise ValueError(f"{self}: the input has the shape {x.shape}, wanted an image as large as the kernel")
-        y = kernels.correlate(x, self.w, self.S, self.padding)
-        y += self.b
-        self.x, self.y_shape = x, y.shape  # kept for backward
-        return y
+        I, J = convolved(H, K, self.S, self.padding)[0], convolved(W, K, self.S, self.padding)[0]
+        self.x, self.y = x, self.array("y", (N, I, J, F), np.result_type(x, self.w))  # kept for backward
+        return kernels.correlate(x, self.w, self.S, self.padding, self.b, self.relu, self.y)
 
     def backward(self, gy: np.ndarray) -> np.ndarray:
-        expect(self, "the gradient", gy, self.y_shape)
-        self.gw = kernels.correlate_weights(self.x, gy, self.w.shape[0], self.S, self.padding)
-        self.gb = gy.reshape(-1, gy.shape[3]).sum(0)
-        return kernels.scatter(gy, self.w, self.S, self.padding, self.x.shape[1:3])
+        expect(self, "the gradient", gy, self.y.shape)
+        dtype = np.result_type(gy, self.w)
+        gx = self.array("gx", self.x.shape, dtype)
+        self.gw, self.gb = self.array("gw", self.w.shape, dtype), np.zeros_like(self.b, dtype)
+        for images, _ in kernels.parts(len(gy), 1, max(gy[0].nbytes, gx[0].nbytes)):  # read again from the cache
+            gz = kernels.before_bias(self.y[images], gy[images], self.gb, self.relu)
+            add = images.start > 0
+            kernels.correlate_weights(self.x[images], gz, len(self.w), self.S, self.padding, self.gw, add)
+            if not self.first:
+                kernels.scatter(gz, self.w, self.S, self.padding, gx.shape[1:3], x=gx[images])
+        return gx[:0] if self.first else gx
 
 
 class ConvTranspose2D:
     """The convolution's adjoint, w (K,K,F,C), b (F,): x (N,H,W,C) -> y (N,H*S,W*S,F) for 'same' padding.
 
     Roles are exchanged: this layer's x is the output of a convolution from F to C channels, and its y is the input.
-    Dumoulin & Visin 2016, chapter 4.
+    With `relu` a ReLU follows inside the layer. Dumoulin & Visin 2016, chapter 4.
     """
 
-    def __init__(self, C: int, F: int, K: int, S: int, padding: str, rng: np.random.Generator, gain: float = 2.0):
-        self.S, self.padding = S, padding
+    array = staticmethod(fresh)
+
+    def __init__(
+        self, C: int, F: int, K: int, S: int, padding: str, rng: np.random.Generator, gain: float = 2,
+        relu: bool = False,
+    ):  # fmt: skip
+        self.S, self.padding, self.relu = S, padding, relu
         fan_in = K * K * C / S**2  # the taps that reach a pixel, on average: K*K for stride 1, only K*K/4 for stride 2
         self.w, self.b = he(rng, (K, K, F, C), fan_in, gain), np.zeros(F)
 
     def __str__(self) -> str:
         K, _, F, C = self.w.shape
-        return f"ConvTranspose2D {C} -> {F}, {K}x{K}, stride {self.S}, {self.padding}"
+        return f"ConvTranspose2D {C} -> {F}, {K}x{K}, stride {self.S}, {self.padding}" + ", ReLU" * self.relu
 
     def forward(self, x: np.ndarray) -> np.ndarray:
         expect(self, "the input", x, ("N", "H", "W", self.w.shape[3]))
-        K = self.w.shape[0]
-        size = transposed(x.shape[1], K, self.S, self.padding), transposed(x.shape[2], K, self.S, self.padding)
-        y = kernels.scatter(x, self.w, self.S, self.padding, size)
-        y += self.b
-        self.x, self.y_shape = x, y.shape  # kept for backward
-        return y
+        (N, H, W, _), (K, _, F, _) = x.shape, self.w.shape
+        size = transposed(H, K, self.S, self.padding), transposed(W, K, self.S, self.padding)
+        self.x, self.y = x, self.array("y", (N, *size, F), np.result_type(x, self.w))  # kept for backward
+        return kernels.scatter(x, self.w, self.S, self.padding, size, self.b, self.relu, self.y)
 
     def backward(self, gy: np.ndarray) -> np.ndarray:
-        expect(self, "the gradient", gy, self.y_shape)
-        self.gw = kernels.correlate_weights(gy, self.x, self.w.shape[0], self.S, self.padding)
-        self.gb = gy.reshape(-1, gy.shape[3]).sum(0)
-        return kernels.correlate(gy, self.w, self.S, self.padding)
+        expect(self, "the gradient", gy, self.y.shape)
+        dtype = np.result_type(gy, self.w)
+        gx = self.array("gx", self.x.shape, dtype)
+        self.gw, self.gb = self.array("gw", self.w.shape, dtype), np.zeros_like(self.b, dtype)
+        for images, _ in kernels.parts(len(gy), 1, max(gy[0].nbytes, gx[0].nbytes)):  # read again from the cache
+            gz = kernels.before_bias(self.y[images], gy[images], self.gb, self.relu)
+            add = images.start > 0
+            kernels.correlate_both(gz, self.w, self.x[images], self.S, self.padding, gx[images], self.gw, add)
+        return gx
 
 
 class Dense:
@@ -127,16 +171,20 @@ class ReLU:
 class Sigmoid:
     """y = 1 / (1 + e^-x), any shape: squeezes every number into (0, 1)."""
 
+    array = staticmethod(fresh)
+
     def __str__(self) -> str:
         return "Sigmoid"
 
     def forward(self, x: np.ndarray) -> np.ndarray:
-        self.y = kernels.sigmoid(x.reshape(-1)).reshape(x.shape)  # kept for backward: the derivative is y (1 - y)
+        self.y = kernels.sigmoid(x, self.array("y", x.shape, x.dtype))  # kept for backward: the derivative is y (1 - y)
         return self.y
 
     def backward(self, gy: np.ndarray) -> np.ndarray:
         expect(self, "the gradient", gy, self.y.shape)
-        return kernels.sigmoid_backward(self.y.reshape(-1), gy.reshape(-1)).reshape(gy.shape)
+        gx = self.array("gx", gy.shape, gy.dtype)
+        kernels.sigmoid_backward(self.y.reshape(-1), gy.reshape(-1), gx.reshape(-1))
+        return gx
 
 
 class Reshape:

@@ -24,9 +24,10 @@ def loss(y: np.ndarray, target: np.ndarray, tv_weight: float, batch: int | None 
     if y.ndim != 4 or y.shape != target.shape:
         raise ValueError(f"loss: prediction {y.shape} and target {target.shape}, wanted twice the same (N,H,W,C)")
     count = (batch or len(y)) * math.prod(y.shape[1:])
-    a, b = (1 - tv_weight) / count, tv_weight / count
+    a, b, eps = (y.dtype.type(factor) for factor in ((1 - tv_weight) / count, tv_weight / count, EPS))
+    y, target = np.ascontiguousarray(y), np.ascontiguousarray(target)
     gy, sums = np.empty_like(y), np.zeros(2, np.result_type(np.float64, y))  # a sum of many: float64 even in training
-    kernels.squared_error_and_variation(y, target, a, b, EPS, gy, sums)
+    kernels.squared_error_and_variation(y, target, a, b, eps, gy, sums)
     return (a * sums[0] + b * sums[1]).item(), gy
 
 

@@ -1,17 +1,22 @@
 """The autoencoder: an encoder squeezes an image into a few numbers, a decoder draws it again from these."""
 
 import copy
+import math
 from collections.abc import Sequence
 from dataclasses import asdict
+from itertools import pairwise
 from pathlib import Path
+from threading import Lock
 
 import numpy as np
 
 from . import UserError, checkpoint
 from .experiments import Experiment, experiment_from
-from .layers import Conv2D, ConvTranspose2D, Dense, Layer, ReLU, Reshape, Sigmoid, Weighted, expect
+from .layers import Conv2D, ConvTranspose2D, Dense, Kept, Layer, Reshape, Sigmoid, Weighted, expect
 from .losses import loss
-from .parallel import Team
+from .parallel import Team, shards
+
+FEW = 4  # images at a time where no gradient is asked for: what they need stays near the processor
 
 
 def build(experiment: Experiment, rng: np.random.Generator) -> tuple[list[Layer], list[Layer]]:
@@ -21,24 +26,44 @@ def build(experiment: Experiment, rng: np.random.Generator) -> tuple[list[Layer]
     transposed convolutions with ReLU in mirrored order, a 1x1 convolution to the colours, sigmoid.
     """
     e = experiment
-    encoder: list[Layer] = []
-    decoder: list[Layer] = []
-    channels = e.channels
-    for filters in e.filters:
-        conv = Conv2D(channels, filters, 3, 2, "same", rng)
-        if not encoder:
-            conv.b = -0.5 * conv.w.sum((0, 1, 2))  # as if mid-grey were 0: 0.15 dB more after 4,000 images
-        encoder += [conv, ReLU()]
-        channels = filters
     side = e.size // 2 ** len(e.filters)
-    corner = side, side, channels
-    encoder += [Reshape(side * side * channels), Dense(side * side * channels, e.latent, rng)]
-    decoder += [Dense(e.latent, side * side * channels, rng), Reshape(*corner)]
-    for filters in reversed(e.filters):
-        decoder += [ConvTranspose2D(channels, filters, e.kernel_size, 2, "same", rng), ReLU()]
-        channels = filters
-    decoder += [Conv2D(channels, e.channels, 1, 1, "same", rng, gain=1.0), Sigmoid()]
+    corner = side, side, e.filters[-1]
+    first = Conv2D(e.channels, e.filters[0], 3, 2, "same", rng, gain=1, relu=True, first=True)
+    encoder: list[Layer] = [first]
+    decoder: list[Layer] = [Dense(e.latent, math.prod(corner), rng, gain=1), Reshape(*corner)]
+    for C, F in pairwise(e.filters):
+        encoder.append(Conv2D(C, F, 3, 2, "same", rng, relu=True))
+    encoder += [Reshape(math.prod(corner)), Dense(math.prod(corner), e.latent, rng, gain=2)]
+    for k, (C, F) in enumerate(pairwise((corner[2], *reversed(e.filters)))):
+        decoder.append(ConvTranspose2D(C, F, e.kernel_size, 2, "same", rng, gain=1 if k == 0 else 2, relu=True))
+    decoder += [Conv2D(e.filters[0], e.channels, 1, 1, "same", rng, gain=2), Sigmoid()]
+    mirror(encoder, e.channels)
+    mirror(decoder, e.latent)
+    first.b = -0.5 * first.w.sum((0, 1, 2))  # as if mid-grey were 0: 0.15 dB more after 4,000 images
     return encoder, decoder
+
+
+def mirror(layers: list[Layer], channels: int) -> None:
+    """Makes layers whose input has so many channels begin as a linear network, through which nothing is lost.
+
+    Filters that a ReLU follows come in pairs, v and -v, and the next layer reads the difference of the two: since
+    max(a, 0) - max(-a, 0) = a, a pair of ReLUs lets everything through, until training makes the two filters differ
+    (Balduzzi et al. 2017, section 4).
+    """
+    paired = False  # whether the channels that a layer reads are
+    for layer in layers:
+        if isinstance(layer, Weighted):
+            if isinstance(layer, ConvTranspose2D):
+                w = layer.w.swapaxes(2, 3)
+            else:  # a Dense layer reads each channel once a pixel
+                w = layer.w.reshape(-1, channels, layer.w.shape[-1])
+            half = channels // 2
+            if paired:
+                w[..., half : 2 * half, :] = -w[..., :half, :]
+            paired, channels = getattr(layer, "relu", False), w.shape[-1]
+            half = channels // 2
+            if paired:
+                w[..., half : 2 * half] = -w[..., :half]
 
 
 class AutoEncoder:
@@ -56,6 +81,8 @@ class AutoEncoder:
         for layer in self.layers:
             if isinstance(layer, Weighted):
                 layer.w, layer.b = layer.w.astype(dtype), layer.b.astype(dtype)
+        self.kept = [[Kept() for _ in self.layers] for _ in range(self.team.threads)]  # for each shard of a batch
+        self.busy = Lock()  # which one call at a time may use
 
     def encode(self, images: np.ndarray) -> np.ndarray:
         """Images (N,H,W,C) -> codes (N, latent)."""
@@ -87,7 +114,7 @@ class AutoEncoder:
                 y = copy.copy(layer).forward(y)
             return y
 
-        return np.concatenate(self.team.map(work, len(x)))
+        return np.concatenate(self.team.map(work, shards(len(x), -(-len(x) // FEW))))
 
     def loss_and_gradients(self, images: np.ndarray) -> tuple[float, dict[str, np.ndarray]]:
         """The loss of a batch (N,H,W,C) and its gradient in each parameter, by the names of `parameters`."""
@@ -95,39 +122,46 @@ class AutoEncoder:
         if not len(images):
             raise ValueError("AutoEncoder: a batch without images has no loss")
 
-        def work(shard: slice) -> tuple[float, list[Layer]]:
-            # Copies share the weights; what a copy keeps for backward, and its gradients, are its shard's own.
-            layers = [copy.copy(layer) for layer in self.layers]
+        def work(job: tuple[slice, list[Kept]]) -> tuple[float, dict[str, np.ndarray]]:
+            shard, kept = job
+            layers = [copy.copy(layer) for layer in self.layers]  # which share the weights, and nothing else
+            for layer, memory in zip(layers, kept, strict=True):
+                vars(layer)["array"] = memory
             x = y = images[shard].astype(self.dtype, copy=False)
             for layer in layers:
                 y = layer.forward(y)
             value, gy = loss(y, x, self.experiment.tv_weight, batch=len(images))
             for layer in reversed(layers):
                 gy = layer.backward(gy)
-            return value, layers
+            return value, named(layers, "g")
 
-        values, parts = zip(*self.team.map(work, len(images)), strict=True)
-        gradients = named(parts[0], "g")
-        for part in parts[1:]:
-            for name, gradient in named(part, "g").items():
-                gradients[name] += gradient
-        return sum(values), gradients
+        with self.busy:
+            jobs = zip(shards(len(images), self.team.threads), self.kept, strict=False)  # a small batch has fewer
+            values, parts = zip(*self.team.map(work, jobs), strict=True)
+
+            def total(name: str) -> np.ndarray:
+                whole = parts[0][name].copy()  # what is kept for the next batch is nobody else's
+                for part in parts[1:]:
+                    whole += part[name]
+                return whole
+
+            return sum(values), dict(zip(parts[0], self.team.map(total, parts[0]), strict=True))
 
     def parameters(self) -> dict[str, np.ndarray]:
         """The arrays that are learnt, by name: '0.w' and '0.b' are the weights and the bias of layer 0."""
         return named(self.layers)
 
     def summary(self) -> str:
-        """A table: number, layer, output shape, parameters."""
+        """A table: number, layer, output shape, weights and biases."""
         shape, total = (self.experiment.size, self.experiment.size, self.experiment.channels), 0
-        rows = [f"{'':2} {'layer':50} {'output':14} {'parameters':>10}", f"{'':2} {'image':50} {sides(shape):14}"]
+        rows = [f"{'':2} {'layer':53} {'output':14} {'weights':>8}", f"{'':2} {'image':53} {sides(shape):14}"]
         x = np.zeros((1, *shape), self.dtype)
         for k, layer in enumerate(self.layers):
             x = copy.copy(layer).forward(x)
             count = sum(array.size for array in named([layer]).values())
             total += count
-            rows.append(f"{k:2} {layer!s:50} {sides(x.shape[1:]):14} {count or '':>10}")
-        return "\n".join([*rows, f"{'':2} {'in all':50} {'':14} {total:10}"])
+            rows.append(f"{k:2} {layer!s:53} {sides(x.shape[1:]):14} {count or '':>8}")
+        return "\n".join([*rows, f"{'':2} {'in all':53} {'':14} {total:8}"])
 
     def save(self, file: Path | str) -> None:
         """Write parameters and experiment to one file, which `load` reads."""

@@ -1,6 +1,7 @@
 """Adam: each parameter takes steps of its own length, from running means of its gradient and of its square."""
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 
@@ -22,17 +23,25 @@ class Adam:
         self.v = {name: np.zeros_like(p) for name, p in parameters.items()}
         self.t = 0
 
-    def step(self, gradients: dict[str, np.ndarray], rate: float) -> None:
-        """One step down the gradients, which have the parameters' names and shapes, at this learning rate."""
+    def step(self, gradients: dict[str, np.ndarray], rate: float, each: Callable = map) -> None:
+        """One step down the gradients, which have the parameters' names and shapes, at this learning rate.
+
+        `each` is called like the built-in map; a Team's map takes the arrays to several threads.
+        """
+        for name, p in self.parameters.items():
+            if gradients[name].shape != p.shape:
+                raise ValueError(f"Adam: gradient {name} has the shape {gradients[name].shape}, wanted {p.shape}")
         self.t += 1  # once a step, not once an array
         correction1, correction2 = 1 - self.beta1**self.t, 1 - self.beta2**self.t  # both moments began at 0
         means = self.beta1, 1 - self.beta1, self.beta2, 1 - self.beta2
         factors = (*means, rate / correction1, 1 / correction2, self.eps)
-        for name, p in self.parameters.items():
-            if gradients[name].shape != p.shape:
-                raise ValueError(f"Adam: gradient {name} has the shape {gradients[name].shape}, wanted {p.shape}")
-            arrays = (p, gradients[name], self.m[name], self.v[name])
+
+        def update(name: str) -> None:
+            p = self.parameters[name]
+            arrays = p, gradients[name], self.m[name], self.v[name]
             kernels.adam(*(a.reshape(-1) for a in arrays), *(p.dtype.type(f) for f in factors))
+
+        list(each(update, self.parameters))
 
 
 def cosine(rate: float, progress: float) -> float:

@@ -1,28 +1,27 @@
-"""A batch is cut into shards, and threads take one shard after the other.
+"""Work for several threads: a batch in shards, or one array of the network after the other.
 
-How a batch is cut depends on its size alone, and the parts are added up in their order. So a result is the same to the
-bit for any number of threads.
+Whatever the threads' order, parts are added up in their own. So a result is the same to the bit for the same number of
+threads, and the same but for rounding for another.
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from threading import Lock
 from typing import TypeVar
 
 from threadpoolctl import ThreadpoolController
 
-SHARD = 4  # images: fewer make the products small, more leave threads without work
-
 ONE_AT_A_TIME = Lock()  # BLAS's number of threads is the whole process's: two teams would restore each other's
 
+Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-def shards(N: int) -> list[slice]:
-    """Slices that cut N images into the fewest parts of at most SHARD images, and into two parts at least."""
-    parts = max(1, min(max(-(-N // SHARD), 2), N))
-    return [slice(N * part // parts, N * (part + 1) // parts) for part in range(parts)]
+def shards(N: int, count: int) -> list[slice]:
+    """Slices that cut N images into so many nearly equal shards, none of them empty."""
+    count = max(1, min(count, N))
+    return [slice(N * k // count, N * (k + 1) // count) for k in range(count)]
 
 
 def processors() -> int:
@@ -38,7 +37,7 @@ class Team:
         self.pool = ThreadPoolExecutor(self.threads)
         self.blas = ThreadpoolController()
 
-    def map(self, work: Callable[[slice], Result], N: int) -> list[Result]:
-        """The results of work(shard) for each shard of N images, in order. Each thread multiplies on its own."""
+    def map(self, work: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
+        """The results of work(item), in order. Each thread takes one item after the other."""
         with ONE_AT_A_TIME, self.blas.limit(limits=1, user_api="blas"):  # or each thread's product starts threads again
-            return list(self.pool.map(work, shards(N)))
+            return list(self.pool.map(work, items))

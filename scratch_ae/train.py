@@ -20,8 +20,9 @@ from .data import ImageGenerator, image_files, load_images, species_folders, spl
 from .experiments import EXPERIMENTS, Experiment
 from .figures import PICTURES, draw
 from .losses import psnr, ssim
-from .model import AutoEncoder
+from .model import FEW, AutoEncoder
 from .optim import Adam, cosine
+from .parallel import shards
 from .preview import Preview
 
 EVALUATED = 128  # images of each part, after each epoch
@@ -180,7 +181,7 @@ class Run:
         """Learn from one batch, and return its loss."""
         value, gradients = self.model.loss_and_gradients(images)
         self.finite(value, "loss")
-        self.adam.step(gradients, rate)
+        self.adam.step(gradients, rate, self.model.team.map)
         self.write(step=self.adam.t, epoch=epoch, loss=value, rate=rate)
         return value
 
@@ -207,7 +208,7 @@ class Run:
         def measure(shard: slice) -> tuple[np.ndarray, np.ndarray]:
             return psnr(predicted[shard], true[shard]), ssim(predicted[shard], true[shard])
 
-        values = zip(*self.model.team.map(measure, len(true)), strict=True)
+        values = zip(*self.model.team.map(measure, shards(len(true), -(-len(true) // FEW))), strict=True)
         return {name: float(np.concatenate(parts).mean()) for name, parts in zip(("psnr", "ssim"), values, strict=True)}
 
     def save(self, epoch: int) -> None:

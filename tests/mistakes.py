@@ -237,6 +237,41 @@ class TransposeBias(ConvTranspose2D):
 
 
 @mistake
+class MaskMissing(Conv2D):
+    """Conv2D with ReLU: gradient passes everywhere"""
+
+    relu_inside = True
+
+    def backward(self, gy):
+        self.relu = False
+        return super().backward(gy)
+
+
+@mistake
+class BiasBeforeMask(ConvTranspose2D):
+    """ConvTranspose2D with ReLU: bias gradient of what the ReLU stops, too"""
+
+    relu_inside = True
+
+    def backward(self, gy):
+        gx = super().backward(gy)
+        self.gb = gy.sum((0, 1, 2))
+        return gx
+
+
+@mistake
+class BiasAfterReLU(Conv2D):
+    """Conv2D with ReLU: the bias added after it"""
+
+    relu_inside = True
+
+    def forward(self, x):
+        self.y = kernels.correlate(x, self.w, self.S, self.padding, 0 * self.b, True) + self.b
+        self.x = x
+        return self.y
+
+
+@mistake
 class DenseNotTransposed(Dense):
     """Dense: weights not transposed"""
 
@@ -459,7 +494,8 @@ ADAMS = (
 def built(cls: type, rng: np.random.Generator) -> tuple[Layer, np.ndarray]:
     """A layer of this class, and an input for it: square, because a mistake that needs an oblong image hides on it."""
     if issubclass(cls, Conv2D | ConvTranspose2D):
-        layer, x = cls(3, 4, 3, 2, "same", rng), rng.normal(size=(2, 6, 6, 3))
+        relu = getattr(cls, "relu_inside", False)
+        layer, x = cls(3, 4, 3, 2, "same", rng, relu=relu), rng.normal(size=(2, 6, 6, 3))
     elif issubclass(cls, Dense):
         layer, x = cls(6, 4, rng), rng.normal(size=(3, 6))
     else:

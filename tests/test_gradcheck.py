@@ -69,7 +69,7 @@ def test_a_mistake_in_the_whole_network_is_found(monkeypatch):
 
     def wrong(self, images):
         value, gradients = right(self, images)
-        gradients["5.b"] = gradients["5.b"] * 1.01
+        gradients["3.b"] = gradients["3.b"] * 1.01
         return value, gradients
 
     monkeypatch.setattr(gradcheck.AutoEncoder, "loss_and_gradients", wrong)

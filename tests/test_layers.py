@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from scratch_ae.layers import Conv2D, ConvTranspose2D, Dense, ReLU, Reshape, Sigmoid
+from scratch_ae import kernels
+from scratch_ae.layers import Conv2D, ConvTranspose2D, Dense, Kept, ReLU, Reshape, Sigmoid
 
 RNG = np.random.default_rng(0)
 
@@ -75,6 +76,62 @@ def test_he_weights_keep_the_size_of_the_signal(cls, K, S):
         y = ReLU().forward(cls(64, 64, K, S, "same", rng).forward(x))
         inside = y[:, 2:-2, 2:-2] if y.shape[1] > 4 else y
         assert 0.7 < (inside**2).mean() / (x**2).mean() < 1.4
+
+
+@pytest.mark.parametrize("cls", [Conv2D, ConvTranspose2D])
+def test_a_relu_inside_is_a_relu_behind(cls):
+    together, apart = (cls(3, 5, 3, 2, "same", np.random.default_rng(1), relu=relu) for relu in (True, False))
+    together.b = apart.b = RNG.normal(size=5)
+    x, relu = RNG.normal(size=(2, 7, 8, 3)), ReLU()
+    y = together.forward(x)
+    gy = RNG.normal(size=y.shape)
+    assert np.array_equal(y, relu.forward(apart.forward(x)))
+    assert np.array_equal(together.backward(gy), apart.backward(relu.backward(gy)))
+    assert np.array_equal(together.gw, apart.gw)
+    assert np.array_equal(together.gb, apart.gb)
+    assert str(together) == str(apart) + ", ReLU"
+
+
+@pytest.mark.parametrize("cls", [Conv2D, ConvTranspose2D])
+def test_a_batch_in_parts_has_the_same_gradients(cls, monkeypatch):
+    layer = cls(3, 5, 3, 2, "same", RNG, relu=True)
+    x = RNG.normal(size=(5, 7, 8, 3))
+    gy = RNG.normal(size=layer.forward(x).shape)
+    gx = layer.backward(gy)
+    gw, gb = layer.gw, layer.gb
+    monkeypatch.setattr(kernels, "CACHED_BYTES", 2 * max(gx[0].nbytes, gy[0].nbytes))  # two images, and one left over
+    assert np.allclose(layer.backward(gy), gx, rtol=1e-12)
+    assert np.allclose(layer.gw, gw, rtol=1e-12)
+    assert np.allclose(layer.gb, gb, rtol=1e-12)
+
+
+def test_what_a_layer_returned_stays_as_it_was():
+    for layer in (Conv2D(3, 5, 3, 2, "same", RNG), ConvTranspose2D(3, 5, 3, 2, "same", RNG), Sigmoid(), ReLU()):
+        x = RNG.normal(size=(2, 4, 4, 3))
+        y = layer.forward(x)
+        gx = layer.backward(y)
+        before = y.copy(), gx.copy()
+        layer.backward(2 * layer.forward(2 * x))
+        assert np.array_equal(before[0], y)
+        assert np.array_equal(before[1], gx)
+
+
+def test_kept_memory_serves_every_size():
+    kept = Kept()
+    large = kept("y", (4, 3), np.dtype(np.float32))
+    assert kept("y", (2, 3), np.dtype(np.float32)).base is large.base
+    assert kept("gx", (4, 3), np.dtype(np.float32)).base is not large.base
+    assert kept("y", (5, 3), np.dtype(np.float32)).shape == (5, 3)
+
+
+def test_the_first_layer_has_weight_gradients_alone():
+    first, other = (Conv2D(3, 5, 3, 2, "same", np.random.default_rng(1), first=first) for first in (True, False))
+    x = RNG.normal(size=(2, 7, 8, 3))
+    y = first.forward(x)
+    other.forward(x)
+    assert first.backward(y).size == 0
+    assert other.backward(y).shape == x.shape
+    assert np.array_equal(first.gw, other.gw)
 
 
 def test_float32_stays_float32():

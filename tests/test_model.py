@@ -1,3 +1,5 @@
+import copy
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -5,7 +7,7 @@ import pytest
 
 from scratch_ae import UserError, checkpoint, reference
 from scratch_ae.experiments import EXPERIMENTS, Experiment
-from scratch_ae.gradcheck import same
+from scratch_ae.gradcheck import error, same
 from scratch_ae.model import AutoEncoder
 
 SMALL = Experiment("small", (), 16, (4, 6), latent=3)
@@ -37,15 +39,15 @@ def test_the_network_is_what_the_loops_say(kernel_size):
     model = AutoEncoder(experiment, seed=5, threads=2, dtype=np.float64)
     p = model.parameters()
     x = y = IMAGES[:3].astype(np.float64)
-    for k in (0, 2):
+    for k in (0, 1):
         y = np.maximum(reference.correlate(y, p[f"{k}.w"], 2, "same") + p[f"{k}.b"], 0)
-    codes = y.reshape(3, -1) @ p["5.w"] + p["5.b"]
-    y = (codes @ p["6.w"] + p["6.b"]).reshape(3, 4, 4, 6)
-    for k, side in ((8, 8), (10, 16)):
+    codes = y.reshape(3, -1) @ p["3.w"] + p["3.b"]
+    y = (codes @ p["4.w"] + p["4.b"]).reshape(3, 4, 4, 6)
+    for k, side in ((6, 8), (7, 16)):
         assert p[f"{k}.w"].shape[0] == kernel_size
         y = np.maximum(reference.scatter(y, p[f"{k}.w"], 2, "same", (side, side)) + p[f"{k}.b"], 0)
-    y = 1 / (1 + np.exp(-(y @ p["12.w"][0, 0] + p["12.b"])))
-    assert [p[f"{k}.w"].shape[2] for k in (8, 10)] == [6, 4], "the filters in mirrored order"
+    y = 1 / (1 + np.exp(-(y @ p["8.w"][0, 0] + p["8.b"])))
+    assert [p[f"{k}.w"].shape[2] for k in (6, 7)] == [6, 4], "the filters in mirrored order"
     assert np.allclose(model.encode(x), codes, rtol=1e-10)
     assert np.allclose(model.reconstruct(x), y, rtol=1e-10)
     dx, dy = np.zeros_like(y), np.zeros_like(y)
@@ -56,17 +58,54 @@ def test_the_network_is_what_the_loops_say(kernel_size):
 
 def test_weights_begin_as_he_et_al_say():
     p = AutoEncoder(EXPERIMENTS["rose"]).parameters()
-    for name, variance in (("4.w", 2 / (9 * 64)), ("22.w", 2 / (9 * 128 / 4)), ("13.w", 1 / 1024), ("14.w", 1 / 32)):
+    after_relu = {"2.w": 2 / (9 * 64), "13.w": 2 / (9 * 128 / 4), "7.w": 2 / 1024}
+    for name, variance in (after_relu | {"8.w": 1 / 32, "10.w": 1 / (9 * 256 / 4)}).items():
         assert p[name].var() == pytest.approx(variance, rel=0.05), name
     assert np.allclose(p["0.b"], -0.5 * p["0.w"].sum((0, 1, 2)), atol=1e-6)
     assert not any(p[name].any() for name in p if name.endswith(".b") and name != "0.b")
 
 
-@pytest.mark.parametrize("N", [2, 5, 20])
-def test_any_number_of_threads_gives_the_same_bits(N):
-    images = np.random.default_rng(N).random((N, 16, 16, 3), dtype=np.float32)
-    results = [AutoEncoder(SMALL, threads=threads).loss_and_gradients(images) for threads in (1, 2, 3, 2)]
-    assert all(same(results[0], other) for other in results[1:])
+def test_the_network_begins_linear():
+    """Both halves are: what goes into a pair of ReLUs comes out of them. A plain beginning loses half of it."""
+    model = AutoEncoder(SMALL, threads=1, dtype=np.float64)
+    a, b = IMAGES[:1].astype(np.float64), IMAGES[1:2].astype(np.float64)
+    first, second, between = model.encode(a), model.encode(b), model.encode((a + b) / 2)
+    assert np.allclose(between, (first + second) / 2, rtol=1e-9)
+    logits = [np.log(y / (1 - y)) for y in map(model.decode, (first, second, between))]
+    assert np.allclose(logits[2], (logits[0] + logits[1]) / 2, rtol=1e-9)
+    assert np.abs(first - second).max() > 0.1
+
+
+@pytest.mark.parametrize("N", [1, 2, 5, 20])
+def test_threads_change_nothing_but_the_rounding(N):
+    images = np.random.default_rng(N).random((N, 16, 16, 3))
+    models = [AutoEncoder(SMALL, threads=threads, dtype=np.float64) for threads in (3, 3, 2, 1)]
+    first, second, *others = (model.loss_and_gradients(images) for model in models)
+    assert same(first, second), "equal to the bit for the same number of threads"
+    for value, gradients in others:
+        assert value == pytest.approx(first[0], rel=1e-12)
+        assert all(error(gradients[name], first[1][name]) < 1e-12 for name in gradients)
+    assert all(same(models[0].reconstruct(images), model.reconstruct(images)) for model in models[1:])
+
+
+def test_memory_that_is_kept_is_seen_by_nobody():
+    """Gradients stay what they were when the next batch comes, and a batch does not see the one before."""
+    model, fresh = AutoEncoder(SMALL, threads=2), AutoEncoder(SMALL, threads=2)
+    first = model.loss_and_gradients(IMAGES)
+    before = copy.deepcopy(first)
+    second = model.loss_and_gradients(IMAGES[:3] ** 2)
+    assert same(first, before)
+    assert same(second, fresh.loss_and_gradients(IMAGES[:3] ** 2))
+    assert same(model.loss_and_gradients(IMAGES), before)
+
+
+def test_two_callers_at_once_do_not_mix():
+    model = AutoEncoder(SMALL, threads=2)
+    batches = [IMAGES, IMAGES[:4] / 2, IMAGES[::-1] ** 2]
+    wanted = [model.loss_and_gradients(batch) for batch in batches]
+    with ThreadPoolExecutor(3) as pool:
+        for _ in range(10):
+            assert same(list(pool.map(model.loss_and_gradients, batches)), wanted)
 
 
 def test_a_batch_gives_the_mean_of_its_images():

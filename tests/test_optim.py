@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from scratch_ae.optim import Adam, cosine
+from scratch_ae.parallel import Team
 
 
 def test_the_first_step_has_the_length_of_the_rate_whatever_the_gradient():
@@ -23,6 +24,19 @@ def test_t_counts_steps_and_state_is_plain_arrays():
     assert adam.m["w"].dtype == np.float32
     assert np.allclose(adam.m["w"], 1 - 0.9**3)
     assert np.allclose(adam.v["b"], 1 - 0.999**3, rtol=1e-5)
+
+
+def test_threads_make_the_same_steps():
+    rng = np.random.default_rng(1)
+    start = {name: rng.normal(size=size) for name, size in (("w", (30, 7)), ("b", (7,)), ("c", (500,)))}
+    alone, together = ({name: a.copy() for name, a in start.items()} for _ in range(2))
+    one, several = Adam(alone), Adam(together)
+    for _ in range(5):
+        g = {name: rng.normal(size=a.shape) for name, a in start.items()}
+        one.step(g, 0.1)
+        several.step(g, 0.1, Team(3).map)
+    assert all(np.array_equal(alone[name], together[name]) for name in start)
+    assert one.t == several.t == 5
 
 
 def test_float32_follows_float64():
@@ -46,8 +60,10 @@ def test_it_finds_the_bottom_of_a_bowl():
 
 
 def test_what_would_be_lost_quietly_is_refused():
+    p = {"a": np.ones(2), "w": np.zeros(2)}
     with pytest.raises(ValueError, match=r"gradient w has the shape \(3,\), wanted \(2,\)"):
-        Adam({"w": np.zeros(2)}).step({"w": np.zeros(3)}, 0.1)
+        Adam(p).step({"a": np.ones(2), "w": np.zeros(3)}, 0.1)
+    assert p["a"].tolist() == [1, 1], "half a step was taken"
     with pytest.raises(ValueError, match="w is not contiguous"):
         Adam({"w": np.zeros((4, 4)).T[1:]})
 

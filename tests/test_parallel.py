@@ -2,15 +2,18 @@ import threading
 
 import pytest
 
-from scratch_ae.parallel import SHARD, Team, processors, shards
+from scratch_ae.parallel import Team, processors, shards
 
 
-@pytest.mark.parametrize("N", [1, 2, 3, 7, 8, 9, 16, 31, 32, 100])
-def test_shards_cover_every_image_once_and_are_small(N):
-    parts = shards(N)
+@pytest.mark.parametrize("N", [0, 1, 2, 3, 7, 8, 9, 16, 31, 32, 100])
+@pytest.mark.parametrize("count", [1, 2, 3, 16])
+def test_shards_cover_every_image_once_and_are_equal(N, count):
+    parts = shards(N, count)
     assert [k for part in parts for k in range(N)[part]] == list(range(N))
-    assert all(1 <= part.stop - part.start <= SHARD for part in parts)
-    assert N == 1 or len(parts) >= 2, "two threads have nothing to share"
+    assert len(parts) == max(1, min(N, count))
+    sizes = [part.stop - part.start for part in parts]
+    assert max(sizes) - min(sizes) <= 1
+    assert N == 0 or min(sizes) > 0
 
 
 def test_the_threads_that_were_asked_for_work_at_once():
@@ -19,7 +22,7 @@ def test_the_threads_that_were_asked_for_work_at_once():
 
     assert AutoEncoder(Experiment("small", (), 8, (2,), 1), threads=3).team.threads == 3
     meet = threading.Barrier(3, timeout=20)
-    Team(3).map(lambda part: meet.wait(), 3 * SHARD)
+    Team(3).map(lambda part: meet.wait(), range(3))
 
 
 def test_results_come_in_order_and_from_several_threads():
@@ -27,10 +30,10 @@ def test_results_come_in_order_and_from_several_threads():
 
     def work(part):
         meet.wait()
-        return part.start, threading.current_thread().name
+        return part, threading.current_thread().name
 
-    results = Team(2).map(work, 4)
-    assert [start for start, _ in results] == [0, 2]
+    results = Team(2).map(work, range(4))
+    assert [part for part, _ in results] == [0, 1, 2, 3]
     assert len({name for _, name in results}) == 2
 
 
@@ -42,19 +45,22 @@ def test_blas_has_one_thread_inside_and_its_own_number_afterwards():
 
     before = counts()
     assert before, "NumPy's BLAS was not found, so its threads cannot be limited"
-    inside = team.map(lambda part: counts(), 2)
+    inside = team.map(lambda part: counts(), range(2))
     assert all(set(numbers) == {1} for numbers in inside)
     assert counts() == before
 
 
 def test_two_teams_at_once_leave_blas_as_it_was():
-    before = Team(1).map(lambda part: 0, 1), [library["num_threads"] for library in Team(1).blas.info()]
-    threads = [threading.Thread(target=lambda: [Team(2).map(lambda part: 0, 4) for _ in range(50)]) for _ in range(3)]
+    Team(1).map(lambda part: 0, range(1))
+    before = [library["num_threads"] for library in Team(1).blas.info()]
+    threads = [
+        threading.Thread(target=lambda: [Team(2).map(lambda part: 0, range(4)) for _ in range(50)]) for _ in range(3)
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert [library["num_threads"] for library in Team(1).blas.info()] == before[1]
+    assert [library["num_threads"] for library in Team(1).blas.info()] == before
 
 
 def test_an_error_in_a_thread_reaches_the_caller():
@@ -62,7 +68,7 @@ def test_an_error_in_a_thread_reaches_the_caller():
         raise ValueError("in a thread")
 
     with pytest.raises(ValueError, match="in a thread"):
-        Team(2).map(work, 4)
+        Team(2).map(work, range(4))
 
 
 def test_processors():

@@ -44,7 +44,7 @@ def network(experiment, p, x):
     depth, k = len(experiment.filters), 0
     for _ in range(depth):  # 'same' with stride 2 on an even side: one zero after, none before
         x = functional.relu(functional.conv2d(functional.pad(x, (0, 1, 0, 1)), to_torch(p[f"{k}.w"]), p[f"{k}.b"], 2))
-        k += 2
+        k += 1
     channels, side = x.shape[1], x.shape[2]
     x = x.permute(0, 2, 3, 1).flatten(1)  # our pictures have their channels last
     x = x @ p[f"{k + 1}.w"] + p[f"{k + 1}.b"]
@@ -55,7 +55,7 @@ def network(experiment, p, x):
         size, before = 2 * x.shape[2], (experiment.kernel_size - 2) // 2
         x = functional.conv_transpose2d(x, to_torch(p[f"{k}.w"]), p[f"{k}.b"], 2)
         x = functional.relu(x[:, :, before : before + size, before : before + size])
-        k += 2
+        k += 1
     return torch.sigmoid(functional.conv2d(x, to_torch(p[f"{k}.w"]), p[f"{k}.b"]))
 
 

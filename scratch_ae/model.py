@@ -17,6 +17,7 @@ from .losses import loss
 from .parallel import Team, shards
 
 FEW = 4  # images at a time where no gradient is asked for: what they need stays near the processor
+TAIL, PAIR = 5, 2  # the last layers, which hold the most, go forward and back with so many images at a time
 
 
 def build(experiment: Experiment, rng: np.random.Generator) -> tuple[list[Layer], list[Layer]]:
@@ -127,13 +128,25 @@ class AutoEncoder:
             layers = [copy.copy(layer) for layer in self.layers]  # which share the weights, and nothing else
             for layer, memory in zip(layers, kept, strict=True):
                 vars(layer)["array"] = memory
+            head, tail = layers[:-TAIL], layers[-TAIL:]
             x = y = images[shard].astype(self.dtype, copy=False)
-            for layer in layers:
+            for layer in head:
                 y = layer.forward(y)
-            value, gy = loss(y, x, self.experiment.tv_weight, batch=len(images))
-            for layer in reversed(layers):
+            value, gy = 0.0, np.empty_like(y)
+            sums: dict[str, np.ndarray] = {}
+            for pair in shards(len(x), -(-len(x) // PAIR)):  # forward and back before their pictures leave the cache
+                z = y[pair]
+                for layer in tail:
+                    z = layer.forward(z)
+                part, gz = loss(z, x[pair], self.experiment.tv_weight, batch=len(images))
+                for layer in reversed(tail):
+                    gz = layer.backward(gz)
+                value, gy[pair] = value + part, gz
+                for name, gradient in named(tail, "g", len(head)).items():
+                    sums[name] = gradient + sums.get(name, 0)
+            for layer in reversed(head):
                 gy = layer.backward(gy)
-            return value, named(layers, "g")
+            return value, named(head, "g") | sums
 
         with self.busy:
             jobs = zip(shards(len(images), self.team.threads), self.kept, strict=False)  # a small batch has fewer
@@ -183,11 +196,14 @@ class AutoEncoder:
         return model
 
 
-def named(layers: Sequence[Layer], prefix: str = "") -> dict[str, np.ndarray]:
-    """The weights and biases of these layers, or with the prefix 'g' their gradients, as {'0.w': ..., '0.b': ...}."""
+def named(layers: Sequence[Layer], prefix: str = "", first: int = 0) -> dict[str, np.ndarray]:
+    """The weights and biases of these layers, or with the prefix 'g' their gradients, as {'0.w': ..., '0.b': ...}.
+
+    `first` is the number of the first of them.
+    """
     return {
         f"{k}.{name}": getattr(layer, prefix + name)
-        for k, layer in enumerate(layers)
+        for k, layer in enumerate(layers, first)
         if isinstance(layer, Weighted)
         for name in ("w", "b")
     }

@@ -1,0 +1,271 @@
+"""How fast it is, side by side: python -m scratch_ae.bench
+
+The same training step in this package, in Keras and in PyTorch (pip install -e '.[compare]'), with equal weights on the
+same batch. Loss and gradients are compared before any clock starts. Each contender lives in a process of its own, and
+they step in turns, so that whatever else the machine does hits all alike. The limit is the time that the step's
+multiplications and additions would take at the speed of one large matrix product, measured in the same turns.
+"""
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from . import UserError, command, garden
+from .data import ImageGenerator, image_files
+from .experiments import EXPERIMENTS, Experiment
+from .ladder import climb
+from .layers import Conv2D, ConvTranspose2D, Dense
+from .model import AutoEncoder
+from .optim import Adam
+from .parallel import Team, processors
+from .peers import CONTENDERS, Process, installed, write_job
+
+AGREEMENT = 1e-3  # of loss and gradients, by norms, in float32: a pixel on its ReLU's kink alone can make 1e-4
+QUICK = 5  # turns
+SLEEP = 0.3  # seconds after a turn, in which the threads of a framework stop to look for more work
+
+
+def main(arguments: list[str]) -> int:
+    p = argparse.ArgumentParser(prog="python -m scratch_ae.bench", description=__doc__.split("\n")[0])
+    p.add_argument("--only", choices=("step", "decode", "data", "cold"), help="one kind of measurement")
+    p.add_argument("--ladder", action="store_true", help="a convolution from seven loops to threads, rung by rung")
+    p.add_argument("--quick", action="store_true", help="steps of the rose at batch 32 alone, without torch.compile")
+    p.add_argument("--experiment", choices=EXPERIMENTS, help="steps of this one")
+    p.add_argument("--batch-size", type=int, metavar="B", help="images a step")
+    p.add_argument("--threads", type=int, metavar="T", help=f"threads of every contender ({processors()})")
+    p.add_argument("--json", type=Path, metavar="FILE", help="write environment and rows there, too")
+    options = p.parse_args(arguments)
+    for name in ("batch_size", "threads"):
+        if (value := getattr(options, name)) is not None and value < 1:
+            raise UserError(f"--{name.replace('_', '-')} must be at least 1, got {value}")
+    found = environment()
+    print("\n".join(f"{name}: {value}" for name, value in found.items()), end="\n\n")
+    if options.ladder:
+        climb(options.threads or processors())
+        return 0
+    rows = []
+    for what, measure in (("step", steps), ("decode", decoding), ("data", data), ("cold", cold)):
+        if options.only == what or (not options.only and (what == "step" or not options.quick)):
+            rows += measure(options)
+    if options.json:
+        options.json.write_text(json.dumps({"environment": found, "rows": rows}, indent=1) + "\n")
+    return 0
+
+
+def environment() -> dict[str, Any]:
+    """What a time depends on."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
+    names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")] or [platform.processor()]
+    found = {"processor": names[0], "processors": processors(), "system": platform.platform()}
+    for package in ("python", "numpy", "numba", "keras", "tensorflow_cpu", "torch"):
+        try:
+            found[package] = platform.python_version() if package == "python" else version(package)
+        except PackageNotFoundError:
+            found[package] = "absent"
+    return found
+
+
+# ---- a training step ------------------------------------------------------------------------------------------------
+
+
+def steps(options: argparse.Namespace) -> list[dict]:
+    """Training steps of the four experiments, or of those that the options name."""
+    cores = options.threads or processors()
+    if options.quick or options.experiment:
+        cases = [(options.experiment or "rose", options.batch_size or 32, cores)]
+    else:
+        batches = [options.batch_size] if options.batch_size else [32, 8]
+        cases = [(name, N, cores) for N in batches for name in EXPERIMENTS]
+        cases += [("rose", batches[0], 1)] if cores > 1 else []
+    return [row for case in cases for row in race(*case, options.quick, "step")]
+
+
+def decoding(options: argparse.Namespace) -> list[dict]:
+    return race(options.experiment or "rose", 1, options.threads or processors(), options.quick, "decode")
+
+
+def race(name: str, N: int, threads: int, quick: bool, what: str) -> list[dict]:
+    """Time every contender at the same work, in turns; print the table and return its rows."""
+    model = AutoEncoder(EXPERIMENTS[name], threads=threads)
+    e = model.experiment
+    images = np.random.default_rng(1).random((N, e.size, e.size, e.channels), np.float32)
+    print(f"{name}, batch {N}, {threads} threads: {what}")
+    running: list[Process] = []
+    times: dict[str, list[float]] = {}
+    turns = QUICK if quick else 10
+    with tempfile.TemporaryDirectory() as folder:
+        job = Path(folder) / "job.npz"
+        write_job(job, model, images)
+        try:
+            for contender in CONTENDERS:
+                if quick and contender == "torch.compile":
+                    continue
+                if not installed(contender):
+                    print(f"  {contender}: absent")
+                    continue
+                process = Process(contender, job, threads)
+                running.append(process)
+                check(process)
+                process.ask(f"{what} 3")
+            once = max(statistics.median(process.ask(f"{what} 3")) for process in running)
+            several = max(2, min(50, int(400 / once)))
+            for _ in range(turns):
+                for process in running:
+                    times.setdefault(process.name, []).extend(process.ask(f"{what} {several}"))
+                    time.sleep(SLEEP)
+                times.setdefault("limit", []).append(flops(model, N) / product_rate(threads) * 1e3)
+            peaks = {process.name: process.ask("peak 1") for process in running}
+        finally:
+            for process in running:
+                process.end()
+    return table(name, N, threads, times, peaks, flops(model, N), what)
+
+
+def check(process: Process) -> None:
+    """Refuse to time a contender that does not compute the same."""
+    off = process.ask()
+    print(f"  {process.name}: loss {off['loss']:.0e} and gradients {off['gradients']:.0e} from ours", flush=True)
+    if not all(error < AGREEMENT for error in off.values()):  # a nan, too, is refused
+        raise UserError(f"{process.name} does not compute the same, so its time says nothing")
+
+
+def flops(model: AutoEncoder, N: int) -> float:
+    """Multiplications and additions of the products in a training step: forward, and twice as many backward.
+
+    The first layer has no gradient in its input.
+    """
+    e, total, side = model.experiment, 0.0, model.experiment.size
+    for k, layer in enumerate(model.layers):
+        if isinstance(layer, Conv2D | ConvTranspose2D):
+            small = side // layer.S if isinstance(layer, Conv2D) else side
+            total += (2 if k == 0 else 3) * 2 * N * small**2 * layer.w.size
+            side = small if isinstance(layer, Conv2D) else side * layer.S
+        elif isinstance(layer, Dense):
+            total += 3 * 2 * N * layer.w.size
+    assert side == e.size
+    return total
+
+
+def product_rate(threads: int) -> float:
+    """Floating-point operations a second of one large matrix product in float32."""
+    a = np.ones((2048, 2048), np.float32)
+    with Team(1).blas.limit(limits=threads, user_api="blas"):
+        times = []
+        for _ in range(4):
+            start = time.perf_counter()
+            a @ a
+            times.append(time.perf_counter() - start)
+    return 2 * 2048**3 / min(times)
+
+
+def table(name: str, N: int, threads: int, times: dict, peaks: dict, work: float, what: str) -> list[dict]:
+    medians = {contender: statistics.median(found) for contender, found in times.items()}
+    peers = [median for contender, median in medians.items() if contender not in ("scratch_ae", "limit")]
+    rows = []
+    print(f"  {'':22}{'ms':>8}{'spread':>8}{'/ peer':>8}{'/ limit':>8}{'GFLOP/s':>9}{'MiB':>7}")
+    for contender, found in times.items():
+        if contender == "limit" and what != "step":
+            continue
+        quarters = statistics.quantiles(found, n=4)
+        row = {
+            "experiment": name, "batch": N, "threads": threads, "contender": contender, "what": what,
+            "median_ms": medians[contender], "spread_ms": quarters[2] - quarters[0],
+            "ratio_to_fastest_peer": medians[contender] / min(peers) if peers else None,
+            "ratio_to_limit": medians[contender] / medians["limit"] if what == "step" else None,
+            "peak_mib": peaks.get(contender),
+        }  # fmt: skip
+        rows.append(row)
+        cells = [f"{row['median_ms']:8.1f}", f"{row['spread_ms']:8.1f}"]
+        cells += [f"{row[k]:8.2f}" if row[k] else f"{'':8}" for k in ("ratio_to_fastest_peer", "ratio_to_limit")]
+        cells.append(f"{work / row['median_ms'] / 1e6:9.0f}" if what == "step" else f"{'':9}")
+        print(f"  {contender:22}" + "".join(cells) + (f"{row['peak_mib']:7.0f}" if row["peak_mib"] else ""))
+    print(flush=True)
+    return rows
+
+
+# ---- pictures from disk, and the first step -------------------------------------------------------------------------
+
+
+def data(options: argparse.Namespace) -> list[dict]:
+    """Images a second out of ImageGenerator over Pillow alone, and how long training waits for them."""
+    e = EXPERIMENTS["rose"]
+    with tempfile.TemporaryDirectory() as folder:
+        garden.plant(folder, e.species, 200, size=2 * e.size)
+        files = image_files([Path(folder) / "rose"])
+
+        def pillow() -> None:
+            for file in files:
+                with Image.open(file) as image:
+                    image.draft("RGB", (e.size, e.size))
+                    np.asarray(image.convert("RGB").resize((e.size, e.size), Image.Resampling.HAMMING))
+
+        generator = ImageGenerator(files, e.size, 32)
+        rates: dict[str, list[float]] = {"Pillow": [], "ImageGenerator": []}
+        for _ in range(QUICK):
+            for contender, work in (("Pillow", pillow), ("ImageGenerator", lambda: list(generator.epoch(0)))):
+                rates[contender].append(len(files) / seconds(work))
+        alone, streamed = (statistics.median(found) for found in rates.values())
+        blocked, elapsed = waiting(e, files, options.threads)
+    print(f"JPEGs of {2 * e.size} pixels to {e.size}: {streamed:.0f} images/s out of ImageGenerator, {alone:.0f}")
+    print(f"out of Pillow alone, ratio {streamed / alone:.2f}; training waits for data {blocked / elapsed:.1%}\n")
+    return [{"what": "data", "generator_images_per_s": streamed, "pillow_images_per_s": alone,
+             "ratio": streamed / alone, "blocked": blocked / elapsed}]  # fmt: skip
+
+
+def waiting(experiment: Experiment, files: list[Path], threads: int | None) -> tuple[float, float]:
+    """Seconds that training on these files waits for a batch, and seconds in all."""
+    model, generator = AutoEncoder(experiment, threads=threads), ImageGenerator(files, experiment.size, 8)
+    adam, blocked = Adam(model.parameters()), 0.0
+    model.loss_and_gradients(next(generator.epoch(0)))
+    start = asked = time.perf_counter()
+    for epoch in range(4):
+        for images in generator.epoch(epoch):
+            blocked += time.perf_counter() - asked
+            adam.step(model.loss_and_gradients(images)[1], 1e-3, model.team.map)
+            asked = time.perf_counter()
+    return blocked, time.perf_counter() - start
+
+
+def cold(_: argparse.Namespace) -> list[dict]:
+    """Seconds to import, and to the end of the first step with an empty and with a filled cache of kernels."""
+    step = (
+        "import numpy as np; from scratch_ae.model import AutoEncoder; from scratch_ae.experiments import EXPERIMENTS;"
+        "from scratch_ae.optim import Adam; m = AutoEncoder(EXPERIMENTS['rose']);"
+        "Adam(m.parameters()).step(m.loss_and_gradients(np.ones((8, 128, 128, 3), np.float32))[1], 1e-3)"
+    )
+    with tempfile.TemporaryDirectory() as folder:
+
+        def run(program: str) -> float:
+            call = [sys.executable, "-c", program]
+            return seconds(lambda: subprocess.run(call, check=True, env=os.environ | {"NUMBA_CACHE_DIR": folder}))
+
+        row: dict[str, Any] = {"what": "cold", "first_step_cold_s": run(step)}
+        row["first_step_warm_s"] = min(run(step) for _ in range(3))
+        row["import_numba_s"] = min(run("import numba") for _ in range(5))
+        row["import_scratch_ae_s"] = min(run("import numba, scratch_ae.model") for _ in range(5))
+    found = (f"{name[:-2].replace('_', ' ')} {value:.2f}" for name, value in row.items() if name != "what")
+    print("seconds: " + ", ".join(found) + "\n")
+    return [row]
+
+
+def seconds(work: Callable[[], Any]) -> float:
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+if __name__ == "__main__":
+    command(main)

@@ -38,6 +38,11 @@ class Team:
         self.blas = ThreadpoolController()
 
     def map(self, work: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
-        """The results of work(item), in order. Each thread takes one item after the other."""
-        with ONE_AT_A_TIME, self.blas.limit(limits=1, user_api="blas"):  # or each thread's product starts threads again
-            return list(self.pool.map(work, items))
+        """The results of work(item), in order. Each thread takes one item after the other.
+
+        Where there is only one item, the threads that would have nothing to do help BLAS with its products.
+        """
+        jobs = list(items)
+        of_blas = 1 if len(jobs) > 1 else self.threads  # or each thread's product would start threads again
+        with ONE_AT_A_TIME, self.blas.limit(limits=of_blas, user_api="blas"):
+            return list(self.pool.map(work, jobs))

@@ -47,6 +47,7 @@ def test_blas_has_one_thread_inside_and_its_own_number_afterwards():
     assert before, "NumPy's BLAS was not found, so its threads cannot be limited"
     inside = team.map(lambda part: counts(), range(2))
     assert all(set(numbers) == {1} for numbers in inside)
+    assert all(set(numbers) == {2} for numbers in team.map(lambda part: counts(), range(1)))  # all help the only one
     assert counts() == before
 
 

@@ -1,21 +1,23 @@
-"""The fast path: loops compiled by numba move and transform the data, NumPy's BLAS multiplies the matrices.
+"""The fast path: the three maps of `reference.py`, compiled by numba, with a register tile inside.
 
-A convolution is a matrix product once the pixels under each kernel position lie in one row ("columns", Chellapilla et
-al. 2006, known as im2col). `pack` makes these rows, `gather` is its adjoint, and the three maps of `reference.py`
-are then one product each, a few images at a time so that the rows stay in the processor's cache:
+A processor multiplies fast only what is in its registers. `tile` adds the product of a few rows and a panel of columns
+to a small part of the result, and holds that part in registers meanwhile; there is nothing else to be won, and the
+rest of this file only brings it its numbers. For an image's line i that is, with x's lines around it in the cache:
 
-    correlate:          y = pack(x) w          scatter:  x = gather(y w')          correlate_weights:  w = pack(x)' y
+    correlate_line:   y[j,f]       += sum_pqc  x[i*S+p, j*S+q, c] * w[p,q,c,f]
+    scatter_line:     x[..., c]    += sum_f    y[j,f] * w[p,q,c,f]
+    weights_line:     w[p,q,c,f]   += sum_j    x[i*S+p, j*S+q, c] * y[j,f]
+
+The four functions after them go through the lines of all images: forward and backward of the convolution, forward and
+backward of the transposed one. Bias and ReLU, and their gradients, are done while a line is in the cache anyway.
 
 Every compiled function is in this file, since numba's cache does not notice a change in another one. They release
 Python's lock, so that threads run side by side. float32, float64 and complex128 all work: the complex numbers are
 there for the gradient checks, which is why squares are d*d and branches look at the real part.
 """
-
-import math
 import os
 import tempfile
-import threading
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -27,228 +29,477 @@ there = [next(folder for folder in (wish, *wish.parents) if folder.exists()) for
 if not any(os.access(folder, os.W_OK) for folder in there):  # numba will not start without a place for its cache
     os.environ.setdefault("NUMBA_CACHE_DIR", tempfile.mkdtemp())
 
-from numba import njit  # noqa: E402  (only now that the cache has a place)
+from llvmlite import ir  # noqa: E402  (only now that the cache has a place)
+from llvmlite.binding import get_host_cpu_features  # noqa: E402
+from numba import njit, types  # noqa: E402
+from numba.core import cgutils  # noqa: E402
+from numba.extending import intrinsic, overload  # noqa: E402
 
 Size = tuple[int, int]
 Bias = np.ndarray | None
 Out = np.ndarray | None  # an array to write to, or None for a new one
+Share = Callable[[Callable[[int, int], None], int], object]  # calls work(first, last) until that was all lines
 
-CACHED_BYTES = 1 << 21  # of packed rows at a time: more leaves the cache, less makes the products small
+# With AVX-512 a processor has 32 registers of 512 bits, and else at least 16 of 256.
+ROWS, BITS = (8, 512) if get_host_cpu_features().get("avx512f") else (4, 256)
+WIDTHS = 32, 8  # columns of a panel, and of one for a few channels only
+NARROW = 32  # pixels of a line: images that are narrower stand side by side in it
 
 
-# ---------------------------------------------------------------------------------------------- convolution
+# ------------------------------------------------------------------------------------------------- the tile
+
+
+def tile(width, rows, y, y_at, a, a_at, b, b_at, length):
+    """y[r,v] += sum_k a[r,k] * b[k,v] for r < rows <= ROWS, v < width, k < length; width is one of WIDTHS.
+
+    The arrays are flat, and the tuples say where in them: y[r,v] is y[y_at[0] + r*y_at[1] + v], a[r,k] is
+    a[a_at[0] + r*a_at[1] + k*a_at[2]], and b[k,v] is b[b_at[0] + k*b_at[1] + v]. This is what a call means, and what
+    it does with NUMBA_DISABLE_JIT=1; in compiled code it becomes `registers`.
+    """
+    for r in range(rows):
+        for v in range(width):
+            for k in range(length):
+                y[y_at[0] + r * y_at[1] + v] += a[a_at[0] + r * a_at[1] + k * a_at[2]] * b[b_at[0] + k * b_at[1] + v]
+
+
+@overload(tile)
+def compiled_tile(width, rows, y, y_at, a, a_at, b, b_at, length):
+    def call(width, rows, y, y_at, a, a_at, b, b_at, length):
+        registers(width, rows, y, y_at, a, a_at, b, b_at, length)
+
+    return call
+
+
+@intrinsic
+def registers(typing, width, rows, y, y_at, a, a_at, b, b_at, length):
+    """The tile in the compiler's own language (LLVM IR): no loop in Python makes a compiler keep y in registers.
+
+    For every width and number of rows there is code of its own, and a jump to the right one.
+    """
+
+    def generate(context, builder, signature, values):
+        end = builder.append_basic_block("end")
+        jump = builder.switch(builder.add(builder.mul(values[1], integer(64)), values[0]), end)
+        for columns in WIDTHS:
+            for count in range(1, ROWS + 1):
+                block = builder.append_basic_block(f"{count}_rows_{columns}_columns")
+                jump.add_case(integer(64 * count + columns), block)
+                builder.position_at_end(block)
+                unrolled(context, builder, signature.args, values, columns, count)
+                builder.branch(end)
+        builder.position_at_end(end)
+        return context.get_dummy_value()
+
+    return types.void(width, rows, y, y_at, a, a_at, b, b_at, length), generate
+
+
+def integer(n):
+    return ir.Constant(ir.IntType(64), n)
+
+
+def unrolled(context, builder, kinds, values, width, rows):
+    """Write the code of a tile: for a few columns at a time the sums in vector registers, a loop over k, sums to y.
+
+    In the loop a number a[r,k], copied to all lanes of a vector, times a vector of b's line k is added to a sum. A
+    complex number is two lanes, and so a has two numbers and a sum for each; the one of the imaginary parts is turned
+    by a right angle at the end, (p, q) -> (-q, p), since i * (p + iq) = -q + ip.
+    """
+    dtype = kinds[2].dtype
+    parts, number = (2 if dtype in types.complex_domain else 1), ir.FloatType() if dtype == types.float32 else ir.DoubleType()
+    size = 4 if dtype == types.float32 else 8
+    lanes = min(BITS // 8 // size, width * parts)
+    vectors = min(2 // parts, width * parts // lanes)
+    vector = ir.VectorType(number, lanes)
+    zero, nothing = ir.Constant(vector, [0.0] * lanes), ir.Constant(vector, ir.Undefined)
+
+    def start(k):  # of the array values[k], at the place that the tuple after it names
+        data = context.make_array(kinds[k])(context, builder, values[k]).data
+        return builder.gep(builder.bitcast(data, number.as_pointer()), [steps(k + 1, 0, integer(1))])
+
+    def steps(k, entry, count):
+        return builder.mul(builder.mul(builder.extract_value(values[k], entry), count), integer(parts))
+
+    def at(pointer, line, lane):  # where a vector is
+        return builder.bitcast(builder.gep(pointer, [builder.add(line, integer(lane))]), vector.as_pointer())
+
+    def shuffled(v, order):
+        return builder.shuffle_vector(v, nothing, ir.Constant(ir.VectorType(ir.IntType(32), lanes), order))
+
+    def multiplied_and_added(p, q, total):  # one instruction, where the processor has it
+        return builder.fadd(builder.fmul(p, q, flags=("contract",)), total, flags=("contract",))
+
+    y, a, b = start(2), start(4), start(6)
+    for first in range(0, width * parts, vectors * lanes):
+        columns = [first + v * lanes for v in range(vectors)]
+        keys = [(r, column, part) for r in range(rows) for column in columns for part in range(parts)]
+        sums = {key: cgutils.alloca_once_value(builder, zero) for key in keys}  # LLVM puts them into registers
+        with cgutils.for_range(builder, values[8], intp=ir.IntType(64)) as loop:
+            k = loop.index
+            b_line = {column: builder.load(at(b, steps(7, 1, k), column), align=size) for column in columns}
+            for r, column, part in keys:
+                place = builder.add(builder.add(steps(5, 1, integer(r)), steps(5, 2, k)), integer(part))
+                one = builder.insert_element(nothing, builder.load(builder.gep(a, [place])), integer(0))
+                total = sums[r, column, part]
+                new = multiplied_and_added(shuffled(one, [0] * lanes), b_line[column], builder.load(total))
+                builder.store(new, total)
+        for r, column, part in keys:
+            place, total = at(y, steps(3, 1, integer(r)), column), builder.load(sums[r, column, part])
+            if part:
+                sign = ir.Constant(vector, [-1.0, 1.0] * (lanes // 2))
+                total = builder.fmul(shuffled(total, [lane ^ 1 for lane in range(lanes)]), sign)
+            builder.store(builder.fadd(builder.load(place, align=size), total), place, align=size)
+
+
+# -------------------------------------------------------------------------------------- a line, in three ways
+
+# A line (pixels, channels) holds a row of one image, or of several small ones side by side with zeros between. Of the
+# larger image K + S lines are held at a time: row r is x[r % (K + S)]. `top` is the row of x that the kernel's first one
+# falls on; outside the image everything is 0.
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def correlate_line(x, top, H, S, w, y):
+    """y[j,f] += sum_pqc x[top+p, j*S+q, c] * w[p,q,c,f]"""
+    (M, K, KC, width), C, (T, F) = w.shape, x.shape[2], y.shape
+    for p in range(max(0, -top), min(K, H - top)):
+        row, sums = x[(top + p) % len(x)].reshape(-1), y.reshape(-1)
+        for m in range(M):
+            panel = w[m, p].reshape(-1)
+            for j in range(0, T, ROWS):
+                at, of = (j * F + m * width, F), (j * S * C, S * C, 1)
+                tile(width, min(ROWS, T - j), sums, at, row, of, panel, (0, width), KC)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def scatter_line(y, w, x, top, H, S):
+    """x[top+p, j*S+q, c] += sum_f y[j,f] * w[p,q,c,f]"""
+    (M, K, _, F, width), C, (T, wide) = w.shape, x.shape[2], y.shape
+    for p in range(max(0, -top), min(K, H - top)):
+        sums, pixels = x[(top + p) % len(x)].reshape(-1), y.reshape(-1)
+        for q in range(K):
+            for m in range(M):
+                panel = w[m, p, q].reshape(-1)
+                for j in range(0, T, ROWS):
+                    at, of = ((j * S + q) * C + m * width, S * C), (j * wide, wide, 1)
+                    tile(width, min(ROWS, T - j), sums, at, pixels, of, panel, (0, width), F)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def weights_line(x, top, H, S, y, w):
+    """w[p,q,c,f] += sum_j x[top+p, j*S+q, c] * y[j,f]"""
+    (M, K, KC, width), C, (T, F) = w.shape, x.shape[2], y.shape
+    for p in range(max(0, -top), min(K, H - top)):
+        row, pixels = x[(top + p) % len(x)].reshape(-1), y.reshape(-1)
+        for m in range(M):
+            sums = w[m, p].reshape(-1)
+            for k in range(0, KC, ROWS):
+                at, of = (k * width, width), (k, 1, S * C)
+                tile(width, min(ROWS, KC - k), sums, at, row, of, pixels, (m * width, F), T)
+
+
+# ------------------------------------------------------------------------------------ lines come and lines go
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def side_by_side(N, W, J, K, S, Q):
+    """(images in a line, pixels of y from one to the next): about NARROW pixels, with room for zeros between images."""
+    step = -(-max(Q + W, (J - 1) * S + K) // S)
+    return max(1, min(N, NARROW // step)), step
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def in_view(i, start, S, P, K):
+    """(top, the rows of x that come into view) for row i of y, after the rows from start on."""
+    top = i * S - P
+    return top, range(top + K if i > start else top, top + K + S)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def out_of_view(i, I, S, P, H):
+    """The rows of x that no row of y after i reaches."""
+    return range(max(i * S - P, 0), min((i + 1) * S - P, H) if i + 1 < I else H)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def clear(line):
+    flat = line.reshape(-1)
+    for k in range(flat.size):
+        flat[k] = 0
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def place(row, line, first):
+    """The row (W,C) of an image and its place in a line, as equally many runs of memory: one if nothing is between."""
+    (W, C), wide = row.shape, line.shape[1]
+    runs = 1 if C == wide else W
+    return row.reshape(runs, -1), line[first : first + W].reshape(runs, -1)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def load(x, n, images, row, line, first, step):
+    """line[first + g*step + j, c] = x[n+g, row, j, c] for so many images g."""
+    for g in range(images):
+        pixels, to = place(x[n + g, row], line, first + g * step)
+        for r in range(len(pixels)):
+            of, into = pixels[r], to[r]
+            for c in range(len(of)):
+                into[c] = of[c]
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def load_gradient(y, gy, relu, gb, n, images, row, line, first, step):
+    """`load` of gy, with `relu` only where y > 0; its sum over pixels is added to gb (C,)."""
+    for g in range(images):
+        gate, _ = place(y[n + g, row], line, first)
+        pixels, to = place(gy[n + g, row], line, first + g * step)
+        for r in range(len(pixels)):
+            of, into, passes = pixels[r], to[r], gate[r]
+            for c in range(len(of)):
+                into[c] = of[c] if not relu or passes[c].real > 0 else of[c] - of[c]
+        total = np.zeros(len(gb), line.dtype)
+        for j in range(gy.shape[2]):
+            pixel = line[first + g * step + j]
+            for c in range(len(total)):
+                total[c] += pixel[c]
+        gb += total
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def rectified(x):
-    """A number x where it is positive, else 0 (nan stays nan, since 0 * nan is nan)."""
-    return x if x.real > 0 else 0 * x
+    """A number x where it is positive, else 0 (nan stays nan, since nan - nan is nan)."""
+    return x if x.real > 0 else x - x
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def pack(x, columns, S, P, Q, top):
-    """x (N,H,W,C) -> columns (N,I,J,K,K,C): columns[n,i,j,p,q,c] = x[n, (top+i)*S+p-P, j*S+q-Q, c], 0 outside x."""
-    N, H, W, C = x.shape
-    _, I, J, K, _, _ = columns.shape
-    for n in range(N):
+def store(line, first, step, b, relu, y, n, images, row):
+    """y[n+g, row, j, c] = line[first + g*step + j, c] + b[c], with `relu` 0 where that is below 0."""
+    for g in range(images):
+        for j in range(y.shape[2]):
+            pixel, sums = y[n + g, row, j], line[first + g * step + j]
+            for c in range(len(pixel)):
+                pixel[c] = rectified(sums[c] + b[c]) if relu else sums[c] + b[c]
+
+
+# ------------------------------------------------------------------- forward and backward, through all images
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def convolution(x, w, b, relu, S, P, Q, y, first, last):
+    """Rows first to last of y = correlate(x, w) + b: x (N,H,W,C), w panels (M,K,K*C,width), b (F,), y (N,I,J,F)."""
+    (N, H, W, C), (_, _, J, _), (M, K, _, width) = x.shape, y.shape, w.shape
+    G, step = side_by_side(N, W, J, K, S, Q)
+    x_lines, y_line = np.zeros((K + S, G * step * S, C), x.dtype), np.empty((G * step, M * width), x.dtype)
+    for n in range(0, N, G):
+        images = min(G, N - n)
+        sums = y_line[: (images - 1) * step + J]
+        for i in range(first, last):
+            top, rows = in_view(i, first, S, P, K)
+            for row in rows:
+                if 0 <= row < H:
+                    load(x, n, images, row, x_lines[row % (K + S)], Q, step * S)
+            clear(sums)
+            correlate_line(x_lines, top, H, S, w, sums)
+            store(sums, 0, step, b, relu, y, n, images, i)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def convolution_backward(x, w, y, gy, relu, S, P, Q, gx, gw, gb):
+    """gx = scatter(gz, w), gw += correlate_weights(x, gz), gb += the sum of gz; gz is what of gy passes the ReLU.
+
+    w panels (M,K,K,F,width), gw panels (M,K,K*C,width). Without panels of w there is no gx.
+    """
+    (N, H, W, C), (_, I, J, _), (M, K, _, width) = x.shape, y.shape, gw.shape
+    G, step = side_by_side(N, W, J, K, S, Q)
+    x_lines, gz_line = np.zeros((K + S, G * step * S, C), x.dtype), np.zeros((G * step, M * width), x.dtype)
+    gx_lines, no_bias = np.empty((K + S, G * step * S, len(w) * w.shape[4]), x.dtype), np.zeros(C, x.dtype)
+    for n in range(0, N, G):
+        images = min(G, N - n)
+        gz = gz_line[: (images - 1) * step + J]
         for i in range(I):
-            for j in range(J):
-                for p in range(K):
-                    row = (top + i) * S + p - P
-                    for q in range(K):
-                        column = j * S + q - Q
-                        if 0 <= row < H and 0 <= column < W:
-                            for c in range(C):
-                                columns[n, i, j, p, q, c] = x[n, row, column, c]
-                        else:
-                            for c in range(C):
-                                columns[n, i, j, p, q, c] = 0
+            top, rows = in_view(i, 0, S, P, K)
+            for row in rows:
+                clear(gx_lines[row % (K + S)])
+                if 0 <= row < H:
+                    load(x, n, images, row, x_lines[row % (K + S)], Q, step * S)
+            load_gradient(y, gy, relu, gb, n, images, i, gz, 0, step)
+            weights_line(x_lines, top, H, S, gz, gw)
+            if len(w):
+                scatter_line(gz, w, gx_lines, top, H, S)
+                for row in out_of_view(i, I, S, P, H):
+                    store(gx_lines[row % (K + S)], Q, step * S, no_bias, False, gx, n, images, row)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def gather(columns, x, S, P, Q, top, first, last, b, relu):
-    """columns (N,I,J,K,K,C), b (C,) -> rows first to last of x (N,H,W,C): each pixel sums b and what `pack` took there.
+def transposed_convolution(x, w, b, relu, S, P, Q, y, first, last):
+    """y = scatter(x, w) + b: x (N,I,J,F), w panels (M,K,K,F,width), b (C,), y (N,H,W,C).
 
-    columns begin with line `top`. Where `relu`, what is below 0 becomes 0. Written from the pixel's side, a row of x at
-    a time, so that the row stays in the cache until it is complete.
+    Only those rows of y that lie between the first ones that row first and row last of x reach.
     """
-    N, _, W, C = x.shape
-    _, I, J, K, _, _ = columns.shape
-    for n in range(N):
-        for row in range(first, last):
-            x[n, row] = b
-            for p in range(K):
-                i = (row + P - p) // S - top
-                if (i + top) * S != row + P - p or i < 0 or i >= I:
-                    continue
-                for j in range(J):
-                    for q in range(K):
-                        column = j * S + q - Q
-                        if 0 <= column < W:
-                            for c in range(C):
-                                x[n, row, column, c] += columns[n, i, j, p, q, c]
-            if relu:
-                for column in range(W):
-                    for c in range(C):
-                        x[n, row, column, c] = rectified(x[n, row, column, c])
+    (N, I, J, F), (_, H, W, _), (M, K, _, _, width) = x.shape, y.shape, w.shape
+    G, step = side_by_side(N, W, J, K, S, Q)
+    x_line, y_lines = np.zeros((G * step, F), x.dtype), np.empty((K + S, G * step * S, M * width), x.dtype)
+    for n in range(0, N, G):
+        images = min(G, N - n)
+        start = max(first - (K - 1) // S, 0)  # the rows before reach into these, too
+        for i in range(start, last):
+            top, rows = in_view(i, start, S, P, K)
+            for row in rows:
+                clear(y_lines[row % (K + S)])
+            load(x, n, images, i, x_line, 0, step)
+            scatter_line(x_line[: (images - 1) * step + J], w, y_lines, top, H, S)
+            for row in out_of_view(i, I, S, P, H) if i >= first else range(0):
+                store(y_lines[row % (K + S)], Q, step * S, b, relu, y, n, images, row)
 
 
-def parts(N: int, lines: int, bytes_per_line: int) -> Iterator[tuple[slice, slice]]:
-    """(images, lines) that cut N images of so many lines into equal parts of at most CACHED_BYTES, if a line fits.
+@njit(cache=True, nogil=True, error_model="numpy")
+def transposed_convolution_backward(x, w, y, gy, relu, S, P, Q, gx, gw, gb):
+    """gx = correlate(gz, w), gw += correlate_weights(gz, x), gb += the sum of gz; gz is what of gy passes the ReLU.
 
-    Parts are whole images where these fit, or else lines of one image.
+    w and gw panels (M,K,K*C,width).
     """
-    most = max(1, CACHED_BYTES // bytes_per_line)
-    if most < lines:
-        cuts = -(-lines // most)
-        for n in range(N):
-            for k in range(cuts):
-                yield slice(n, n + 1), slice(lines * k // cuts, lines * (k + 1) // cuts)
-    else:
-        cuts = -(-N // (most // lines))
-        for k in range(cuts):
-            yield slice(N * k // cuts, N * (k + 1) // cuts), slice(0, lines)
+    (N, I, J, F), (_, H, W, C), (M, K, _, width) = x.shape, y.shape, w.shape
+    G, step = side_by_side(N, W, J, K, S, Q)
+    gz_lines, x_line = np.zeros((K + S, G * step * S, C), x.dtype), np.zeros((G * step, M * width), x.dtype)
+    gx_line, no_bias = np.empty((G * step, M * width), x.dtype), np.zeros(F, x.dtype)
+    for n in range(0, N, G):
+        images = min(G, N - n)
+        T = (images - 1) * step + J
+        for i in range(I):
+            top, rows = in_view(i, 0, S, P, K)
+            for row in rows:
+                if 0 <= row < H:
+                    load_gradient(y, gy, relu, gb, n, images, row, gz_lines[row % (K + S)], Q, step * S)
+            load(x, n, images, i, x_line, 0, step)
+            clear(gx_line)
+            correlate_line(gz_lines, top, H, S, w, gx_line[:T])
+            weights_line(gz_lines, top, H, S, x_line[:T], gw)
+            store(gx_line, 0, step, no_bias, False, gx, n, images, i)
 
 
-kept = threading.local()
+# ------------------------------------------------------------------------------------- the maps, for arrays
 
 
-def scratch(name: str, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-    """Memory for what is soon read again: each thread's own, overwritten at the next call with the same name.
+@njit(cache=True, nogil=True, error_model="numpy")
+def cut(w, panels):
+    """w (taps, rows, columns) -> panels (M, taps, rows, width): columns cut into panels, with zeros after the last."""
+    M, taps, rows, width = panels.shape
+    for m in range(M):
+        few = min(width, w.shape[2] - m * width)
+        for tap in range(taps):
+            for k in range(rows):
+                to, of = panels[m, tap, k], w[tap, k, m * width : m * width + few]
+                for v in range(few):
+                    to[v] = of[v]
+                for v in range(few, width):
+                    to[v] = 0
 
-    Memory from the system costs more time than what is computed in it, and this stays in the processor's cache.
-    """
-    size = math.prod(shape) * dtype.itemsize
-    if len(vars(kept).get(name, b"")) < size:
-        setattr(kept, name, np.empty(size, np.uint8))
-    return getattr(kept, name)[:size].view(dtype).reshape(shape)
+
+def panels_of(columns: int) -> Size:
+    """(number of panels, their width) for so many columns."""
+    width = max(WIDTHS) if columns > min(WIDTHS) else min(WIDTHS)
+    return -(-columns // width), width
 
 
-def packed(x: np.ndarray, K: int, S: int, padding: str) -> Iterator[tuple[tuple[slice, slice], np.ndarray]]:
-    """x (N,H,W,C) -> ((images, lines) of y, rows (n*i*J, K*K*C)), part by part; the rows are scratch."""
-    N, H, W, C = x.shape
-    if K == S == 1:  # every pixel already is its own row
-        yield (slice(0, N), slice(0, H)), x.reshape(-1, C)
-        return
+def for_correlate(w: np.ndarray) -> np.ndarray:
+    """w (K,K,C,F) -> panels of F, (M, K, K*C, width)."""
+    (K, _, C, F), (M, width) = w.shape, panels_of(w.shape[3])
+    cut(w.reshape(K, K * C, F), found := np.empty((M, K, K * C, width), w.dtype))
+    return found
+
+
+def for_scatter(w: np.ndarray) -> np.ndarray:
+    """w (K,K,C,F) -> panels of C, (M, K, K, F, width)."""
+    (K, _, C, F), (M, width) = w.shape, panels_of(w.shape[2])
+    cut(w.reshape(K * K, C, F).transpose(0, 2, 1), found := np.empty((M, K * K, F, width), w.dtype))
+    return found.reshape(M, K, K, F, width)
+
+
+def joined(found: np.ndarray, gw: np.ndarray) -> None:
+    """Panels (M, K, K*C, width) -> gw (K,K,C,F)."""
+    F = gw.shape[3]
+    gw.reshape(-1, F)[:] = np.moveaxis(found, 0, 2).reshape(-1, found.shape[0] * found.shape[3])[:, :F]
+
+
+def alike(*arrays: np.ndarray) -> tuple[np.ndarray, ...]:
+    """The arrays in one type that holds them all, each with its numbers one after the other in memory."""
+    return tuple(np.ascontiguousarray(a, np.result_type(*arrays)) for a in arrays)
+
+
+def places(H: int, W: int, K: int, S: int, padding: str) -> tuple[Size, Size]:
+    """(height and width of the output, zeros before and left of the input) of a convolution."""
     (I, P), (J, Q) = convolved(H, K, S, padding), convolved(W, K, S, padding)
-    for images, lines in parts(N, I, J * K * K * C * x.itemsize):
-        columns = scratch("columns", (images.stop - images.start, lines.stop - lines.start, J, K, K, C), x.dtype)
-        pack(x[images], columns, S, P, Q, lines.start)
-        yield (images, lines), columns.reshape(-1, K * K * C)
+    return (I, J), (P, Q)
+
+
+def whole(work: Callable[[int, int], None], lines: int) -> None:
+    """All lines of the images at once, where no threads share them."""
+    work(0, lines)
 
 
 def correlate(
-    x: np.ndarray, w: np.ndarray, S: int, padding: str, b: Bias = None, relu: bool = False, y: Out = None
-) -> np.ndarray:
+    x: np.ndarray, w: np.ndarray, S: int, padding: str, b: Bias = None, relu: bool = False, y: Out = None,
+    share: Share = whole,
+) -> np.ndarray:  # fmt: skip
     """x (N,H,W,C), w (K,K,C,F) -> y (N,I,J,F); stride S, padding 'same' or 'valid'. The convolution of networks.
 
     With b (F,) the bias is added, and with `relu` too what is then below 0 becomes 0. y is the array to write to.
     """
+    x, w, b = alike(x, w, np.zeros(w.shape[3], w.dtype) if b is None else b)
     (N, H, W, _), (K, _, _, F) = x.shape, w.shape
-    if y is None:
-        y = np.empty((N, convolved(H, K, S, padding)[0], convolved(W, K, S, padding)[0], F), np.result_type(x, w))
-    for part, rows in packed(x, K, S, padding):
-        pixels = y[part].reshape(-1, F)
-        np.matmul(rows, w.reshape(-1, F), out=pixels)
-        if b is not None:
-            add_bias(pixels, b, relu)
+    size, before = places(H, W, K, S, padding)
+    y = np.empty((N, *size, F), x.dtype) if y is None else y
+    panels = for_correlate(w)
+    share(lambda first, last: convolution(x, panels, b, relu, S, *before, y, first, last), size[0])
     return y
 
 
+def correlate_backward(
+    x: np.ndarray, w: np.ndarray, y: np.ndarray, gy: np.ndarray, S: int, padding: str, relu: bool, gx: np.ndarray,
+    gw: np.ndarray,
+) -> np.ndarray:  # fmt: skip
+    """Writes the gradients in x, unless gx is empty, and in w; returns that in b (F,). y is what `correlate` gave."""
+    x, w, y, gy = alike(x, w, y, gy)
+    (_, H, W, C), (K, _, _, F) = x.shape, w.shape
+    (M, width), gb = panels_of(F), np.zeros(F, np.result_type(np.float64, w))
+    found = np.zeros((M, K, K * C, width), w.dtype)
+    _, before = places(H, W, K, S, padding)
+    convolution_backward(x, for_scatter(w if gx.size else w[:, :, :0]), y, gy, relu, S, *before, gx, found, gb)
+    joined(found, gw)
+    return gb.astype(w.dtype)
+
+
 def scatter(
-    y: np.ndarray, w: np.ndarray, S: int, padding: str, size: Size, b: Bias = None, relu: bool = False, x: Out = None
-) -> np.ndarray:
+    y: np.ndarray, w: np.ndarray, S: int, padding: str, size: Size, b: Bias = None, relu: bool = False, x: Out = None,
+    share: Share = whole,
+) -> np.ndarray:  # fmt: skip
     """y (N,I,J,F), w (K,K,C,F) -> x (N,H,W,C) with size = (H,W): the adjoint of `correlate` in x.
 
     With b (C,) the bias is added, and with `relu` too what is then below 0 becomes 0. x is the array to write to.
     """
-    (N, I, J, F), (K, _, C, _), (H, W) = y.shape, w.shape, size
-    if x is None:
-        x = np.empty((N, H, W, C), np.result_type(y, w))
-    if K == S == 1:  # every row already is its own pixel
-        np.matmul(y.reshape(-1, F), w.reshape(C, F).T, out=x.reshape(-1, C))
-        if b is not None:
-            add_bias(x.reshape(-1, C), b, relu)
-        return x
-    b = np.zeros(C, x.dtype) if b is None else b
-    P, Q = convolved(H, K, S, padding)[1], convolved(W, K, S, padding)[1]
-    columns = x[:, :0]
-    for images, lines in parts(N, I, J * K * K * C * x.itemsize):
-        again = min((K - 1) // S, lines.start)  # lines of the part before that reach into the rows of this one
-        shape = images.stop - images.start, again + lines.stop - lines.start, J, K, K, C
-        before, columns = columns, scratch("columns", shape, x.dtype)
-        if again:
-            columns[:, :again] = before[:, -again:]
-        np.matmul(y[images, lines].reshape(-1, F), w.reshape(-1, F).T, out=columns[:, again:].reshape(-1, K * K * C))
-        rows = max(lines.start * S - P, 0), H if lines.stop == I else lines.stop * S - P
-        gather(columns, x[images], S, P, Q, lines.start - again, *rows, b, relu)
+    y, w, b = alike(y, w, np.zeros(w.shape[2], w.dtype) if b is None else b)
+    K, _, C, _ = w.shape
+    x = np.empty((len(y), *size, C), y.dtype) if x is None else x
+    panels, before = for_scatter(w), places(*size, K, S, padding)[1]
+    share(lambda first, last: transposed_convolution(y, panels, b, relu, S, *before, x, first, last), y.shape[1])
     return x
 
 
-def correlate_weights(
-    x: np.ndarray, y: np.ndarray, K: int, S: int, padding: str, w: Out = None, add: bool = False
-) -> np.ndarray:
-    """x (N,H,W,C), y (N,I,J,F) -> w (K,K,C,F): the adjoint of `correlate` in w.
-
-    w is the array to write to, and with `add` what it holds already is added to.
-    """
-    C, F = x.shape[3], y.shape[3]
-    w = np.empty((K, K, C, F), np.result_type(x, y)) if w is None else w
-    for k, (part, rows) in enumerate(packed(x, K, S, padding)):
-        product(rows.T, y[part].reshape(-1, F), w.reshape(-1, F), add or k > 0)
-    return w
-
-
-def correlate_both(
-    x: np.ndarray, w: np.ndarray, y: np.ndarray, S: int, padding: str, ay: np.ndarray, aw: np.ndarray, add: bool
-) -> None:
-    """Writes ay = correlate(x, w) and aw = correlate_weights(x, y), for which x is packed only once.
-
-    With `add`, aw is added to what that array holds already.
-    """
-    K, _, _, F = w.shape
-    for k, (part, rows) in enumerate(packed(x, K, S, padding)):
-        np.matmul(rows, w.reshape(-1, F), out=ay[part].reshape(-1, F))
-        product(rows.T, y[part].reshape(-1, F), aw.reshape(-1, F), add or k > 0)
+def scatter_backward(
+    y: np.ndarray, w: np.ndarray, x: np.ndarray, gx: np.ndarray, S: int, padding: str, relu: bool, gy: np.ndarray,
+    gw: np.ndarray,
+) -> np.ndarray:  # fmt: skip
+    """Writes the gradients in y and in w; returns that in b (C,). x is what `scatter` gave, gx the gradient in it."""
+    y, w, x, gx = alike(y, w, x, gx)
+    (_, H, W, C), (K, _, _, F) = x.shape, w.shape
+    (M, width), gb = panels_of(F), np.zeros(C, np.result_type(np.float64, w))
+    found = np.zeros((M, K, K * C, width), w.dtype)
+    _, before = places(H, W, K, S, padding)
+    transposed_convolution_backward(y, for_correlate(w), x, gx, relu, S, *before, gy, found, gb)
+    joined(found, gw)
+    return gb.astype(w.dtype)
 
 
-def product(a: np.ndarray, b: np.ndarray, out: np.ndarray, add: bool) -> None:
-    """out = a b, or with `add` out += a b."""
-    if add:
-        out += a @ b
-    else:
-        np.matmul(a, b, out=out)
-
-
-# --------------------------------------------------------------------------------------- bias, ReLU, sigmoid
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def add_bias(x, b, relu):
-    """x (n,F) += b (F,), in place; with `relu` what is then below 0 becomes 0."""
-    for n in range(x.shape[0]):
-        for f in range(x.shape[1]):
-            x[n, f] += b[f]
-        if relu:
-            for f in range(x.shape[1]):
-                x[n, f] = rectified(x[n, f])
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def add_bias_backward(y, gy, gx, gb, relu):
-    """y, gy (n,F) -> gx (n,F): with `relu` what of gy passes it, else gy. The sum of gx over n is added to gb (F,)."""
-    for n in range(y.shape[0]):
-        for f in range(y.shape[1]):
-            gx[n, f] = gy[n, f] if not relu or y[n, f].real > 0 else 0 * gy[n, f]
-            gb[f] += gx[n, f]
-
-
-def before_bias(y: np.ndarray, gy: np.ndarray, gb: np.ndarray, relu: bool) -> np.ndarray:
-    """y, gy (N,I,J,F) -> what of gy passes the ReLU, in scratch memory. Its sum over all pixels is added to gb (F,)."""
-    gz = scratch("gz", gy.shape, gy.dtype)
-    F = len(gb)
-    add_bias_backward(y.reshape(-1, F), np.ascontiguousarray(gy).reshape(-1, F), gz.reshape(-1, F), gb, relu)
-    return gz
+# ------------------------------------------------------------------------------------------- ReLU, sigmoid
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -265,7 +516,7 @@ def relu_backward(y, gy):
     """y, gy (n,) -> gx (n,): the gradient passes where the output is positive, and nowhere else."""
     gx = np.empty_like(gy)
     for k in range(gy.size):
-        gx[k] = gy[k] if y[k].real > 0 else 0 * gy[k]
+        gx[k] = gy[k] if y[k].real > 0 else gy[k] - gy[k]
     return gx
 
 

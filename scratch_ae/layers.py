@@ -56,7 +56,7 @@ class Conv2D:
     of a network has no gx, an empty array: nobody asks for the loss's gradient in the image.
     """
 
-    array = staticmethod(fresh)
+    array, share = staticmethod(fresh), staticmethod(kernels.whole)
 
     def __init__(
         self, C: int, F: int, K: int, S: int, padding: str, rng: np.random.Generator, gain: float = 2,
@@ -76,20 +76,17 @@ class Conv2D:
             raise ValueError(f"{self}: the input has the shape {x.shape}, wanted an image as large as the kernel")
         I, J = convolved(H, K, self.S, self.padding)[0], convolved(W, K, self.S, self.padding)[0]
         self.x, self.y = x, self.array("y", (N, I, J, F), np.result_type(x, self.w))  # kept for backward
-        return kernels.correlate(x, self.w, self.S, self.padding, self.b, self.relu, self.y)
+        return kernels.correlate(x, self.w, self.S, self.padding, self.b, self.relu, self.y, self.share)
 
     def backward(self, gy: np.ndarray) -> np.ndarray:
         expect(self, "the gradient", gy, self.y.shape)
         dtype = np.result_type(gy, self.w)
-        gx = self.array("gx", self.x.shape, dtype)
-        self.gw, self.gb = self.array("gw", self.w.shape, dtype), np.zeros_like(self.b, dtype)
-        for images, _ in kernels.parts(len(gy), 1, max(gy[0].nbytes, gx[0].nbytes)):  # read again from the cache
-            gz = kernels.before_bias(self.y[images], gy[images], self.gb, self.relu)
-            add = images.start > 0
-            kernels.correlate_weights(self.x[images], gz, len(self.w), self.S, self.padding, self.gw, add)
-            if not self.first:
-                kernels.scatter(gz, self.w, self.S, self.padding, gx.shape[1:3], x=gx[images])
-        return gx[:0] if self.first else gx
+        gx = self.array("gx", self.x[:0].shape if self.first else self.x.shape, dtype)
+        self.gw = self.array("gw", self.w.shape, dtype)
+        self.gb = kernels.correlate_backward(
+            self.x, self.w, self.y, gy, self.S, self.padding, self.relu, gx, self.gw
+        )
+        return gx
 
 
 class ConvTranspose2D:
@@ -99,7 +96,7 @@ class ConvTranspose2D:
     With `relu` a ReLU follows inside the layer. Dumoulin & Visin 2016, chapter 4.
     """
 
-    array = staticmethod(fresh)
+    array, share = staticmethod(fresh), staticmethod(kernels.whole)
 
     def __init__(
         self, C: int, F: int, K: int, S: int, padding: str, rng: np.random.Generator, gain: float = 2,
@@ -118,17 +115,15 @@ class ConvTranspose2D:
         (N, H, W, _), (K, _, F, _) = x.shape, self.w.shape
         size = transposed(H, K, self.S, self.padding), transposed(W, K, self.S, self.padding)
         self.x, self.y = x, self.array("y", (N, *size, F), np.result_type(x, self.w))  # kept for backward
-        return kernels.scatter(x, self.w, self.S, self.padding, size, self.b, self.relu, self.y)
+        return kernels.scatter(x, self.w, self.S, self.padding, size, self.b, self.relu, self.y, self.share)
 
     def backward(self, gy: np.ndarray) -> np.ndarray:
         expect(self, "the gradient", gy, self.y.shape)
         dtype = np.result_type(gy, self.w)
-        gx = self.array("gx", self.x.shape, dtype)
-        self.gw, self.gb = self.array("gw", self.w.shape, dtype), np.zeros_like(self.b, dtype)
-        for images, _ in kernels.parts(len(gy), 1, max(gy[0].nbytes, gx[0].nbytes)):  # read again from the cache
-            gz = kernels.before_bias(self.y[images], gy[images], self.gb, self.relu)
-            add = images.start > 0
-            kernels.correlate_both(gz, self.w, self.x[images], self.S, self.padding, gx[images], self.gw, add)
+        gx, self.gw = self.array("gx", self.x.shape, dtype), self.array("gw", self.w.shape, dtype)
+        self.gb = kernels.scatter_backward(
+            self.x, self.w, self.y, gy, self.S, self.padding, self.relu, gx, self.gw
+        )
         return gx
 
 

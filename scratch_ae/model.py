@@ -17,7 +17,6 @@ from .losses import loss
 from .parallel import Team, shards
 
 FEW = 4  # images at a time where no gradient is asked for: what they need stays near the processor
-TAIL, PAIR = 5, 2  # the last layers, which hold the most, go forward and back with so many images at a time
 
 
 def build(experiment: Experiment, rng: np.random.Generator) -> tuple[list[Layer], list[Layer]]:
@@ -111,10 +110,14 @@ class AutoEncoder:
 
         def work(shard: slice) -> np.ndarray:
             y = x[shard].astype(self.dtype, copy=False)
-            for layer in layers:
-                y = copy.copy(layer).forward(y)
+            for layer in map(copy.copy, layers):
+                if len(x) == 1:  # there is one shard, so the threads share the lines of its image
+                    vars(layer)["share"] = self.team.share
+                y = layer.forward(y)
             return y
 
+        if len(x) == 1:
+            return work(slice(0, 1))
         return np.concatenate(self.team.map(work, shards(len(x), -(-len(x) // FEW))))
 
     def loss_and_gradients(self, images: np.ndarray) -> tuple[float, dict[str, np.ndarray]]:
@@ -128,25 +131,13 @@ class AutoEncoder:
             layers = [copy.copy(layer) for layer in self.layers]  # which share the weights, and nothing else
             for layer, memory in zip(layers, kept, strict=True):
                 vars(layer)["array"] = memory
-            head, tail = layers[:-TAIL], layers[-TAIL:]
             x = y = images[shard].astype(self.dtype, copy=False)
-            for layer in head:
+            for layer in layers:
                 y = layer.forward(y)
-            value, gy = 0.0, np.empty_like(y)
-            sums: dict[str, np.ndarray] = {}
-            for pair in shards(len(x), -(-len(x) // PAIR)):  # forward and back before their pictures leave the cache
-                z = y[pair]
-                for layer in tail:
-                    z = layer.forward(z)
-                part, gz = loss(z, x[pair], self.experiment.tv_weight, batch=len(images))
-                for layer in reversed(tail):
-                    gz = layer.backward(gz)
-                value, gy[pair] = value + part, gz
-                for name, gradient in named(tail, "g", len(head)).items():
-                    sums[name] = gradient + sums.get(name, 0)
-            for layer in reversed(head):
+            value, gy = loss(y, x, self.experiment.tv_weight, batch=len(images))
+            for layer in reversed(layers):
                 gy = layer.backward(gy)
-            return value, named(head, "g") | sums
+            return value, named(layers, "g")
 
         with self.busy:
             jobs = zip(shards(len(images), self.team.threads), self.kept, strict=False)  # a small batch has fewer

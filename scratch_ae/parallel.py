@@ -14,6 +14,8 @@ from threadpoolctl import ThreadpoolController
 
 ONE_AT_A_TIME = Lock()  # BLAS's number of threads is the whole process's: two teams would restore each other's
 
+FEW_LINES = 16  # of an image: to hand over fewer takes longer than to work through them
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -36,6 +38,14 @@ class Team:
         self.threads = threads or processors()
         self.pool = ThreadPoolExecutor(self.threads)
         self.blas = ThreadpoolController()
+
+    def share(self, work: Callable[[int, int], None], count: int) -> None:
+        """Calls work(first, last) until that was all `count` lines: each thread some, or one all where there are few."""
+        parts = shards(count, self.threads if count >= FEW_LINES else 1)
+        if len(parts) == 1:
+            work(0, count)
+        else:
+            self.map(lambda part: work(part.start, part.stop), parts)
 
     def map(self, work: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
         """The results of work(item), in order. Each thread takes one item after the other.

@@ -28,6 +28,12 @@ def mistake(cls: type) -> type:
 # ---------------------------------------------------------------------------------------------------- convolution
 
 
+def weights_gradient(layer: Conv2D, x: np.ndarray, gy: np.ndarray) -> np.ndarray:
+    gw = np.empty_like(layer.w)
+    kernels.correlate_backward(x, layer.w, gy, gy, layer.S, layer.padding, False, np.empty_like(x), gw)
+    return gw
+
+
 @mistake
 class Flipped(Conv2D):
     """Conv2D: upstream flipped upside down"""
@@ -128,8 +134,7 @@ class PaddingOffWeights(Conv2D):
 
     def backward(self, gy):
         gx = super().backward(gy)
-        K = self.w.shape[0]
-        self.gw = kernels.correlate_weights(np.roll(self.x, 1, axis=2), gy, K, self.S, self.padding)
+        self.gw = weights_gradient(self, np.roll(self.x, 1, axis=2), gy)
         return gx
 
 
@@ -188,7 +193,7 @@ class LastRowLost(Conv2D):
         gx = super().backward(gy)
         short = gy.copy()
         short[:, -1] = 0
-        self.gw = kernels.correlate_weights(self.x, short, self.w.shape[0], self.S, self.padding)
+        self.gw = weights_gradient(self, self.x, short)
         return gx
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numba import config, njit
 
 from scratch_ae import kernels, reference
 from scratch_ae.gradcheck import error
@@ -14,85 +15,107 @@ shapes = st.tuples(*(st.integers(1, n) for n in (3, 9, 9, 4, 4)))  # N, H, W, C,
 paddings = st.sampled_from(["same", "valid"])
 
 
-@pytest.mark.parametrize("dtype", TOLERANCE)
-@settings(max_examples=60, deadline=None, derandomize=True)
-@given(shapes, st.integers(1, 4), st.integers(1, 3), paddings, st.integers(0, 2**32))
-def test_convolutions_equal_the_loops(dtype, shape, K, S, padding, seed):
-    N, H, W, C, F = shape
-    if padding == "valid":
-        H, W = max(H, K), max(W, K)
-    rng = np.random.default_rng(seed)
-    x, w = numbers(rng, (N, H, W, C), dtype), numbers(rng, (K, K, C, F), dtype)
-    expected = reference.correlate(x, w, S, padding)
-    y = numbers(rng, expected.shape, dtype)
-    before = x.copy(), w.copy(), y.copy()
-    results = [
-        (kernels.correlate(x, w, S, padding), expected),
-        (kernels.scatter(y, w, S, padding, (H, W)), reference.scatter(y, w, S, padding, (H, W))),
-        (kernels.correlate_weights(x, y, K, S, padding), reference.correlate_weights(x, y, K, S, padding)),
-    ]
-    for ours, loops in results:
-        assert ours.dtype == dtype
-        assert ours.shape == loops.shape
-        assert error(ours, loops) <= TOLERANCE[dtype]
-    assert all(np.array_equal(a, b) for a, b in zip(before, (x, w, y), strict=True))
-
-
 def numbers(rng, shape, dtype):
     values = rng.normal(size=shape)
     return (values + 1j * rng.normal(size=shape) if dtype is np.complex128 else values).astype(dtype)
 
 
-@pytest.mark.parametrize("K", [1, 2, 3, 4])
-@settings(max_examples=40, deadline=None, derandomize=True)
-@given(
-    shapes, st.integers(1, 3), st.sampled_from(["same", "valid"]), st.integers(1, 3000), st.booleans(), st.booleans()
-)
-def test_parts_bias_and_relu_change_nothing_else(K, shape, S, padding, cached, relu, add):
-    """Parts of any size, down to a line of an image, and written to arrays that hold something else."""
-    N, H, W, C, F = (n + K - 1 if k in (1, 2) else n for k, n in enumerate(shape))
-    rng = np.random.default_rng(cached)
-    x, w = rng.normal(size=(N, H, W, C)), rng.normal(size=(K, K, C, F))
-    ax = reference.correlate(x, w, S, padding)
-    y, bx, by = rng.normal(size=ax.shape), rng.normal(size=C), rng.normal(size=F)
-    ay, aw = reference.scatter(y, w, S, padding, (H, W)), reference.correlate_weights(x, y, K, S, padding)
+def assert_all_equal_the_loops(dtype, shape, K, S, padding, relu, seed):
+    """Both convolutions, forward and backward, with bias and perhaps ReLU, the lines in two parts, against the loops."""
+    N, H, W, C, F = shape
+    if padding == "valid":
+        H, W = max(H, K), max(W, K)
+    rng = np.random.default_rng(seed)
+    x, w, bx, by = (numbers(rng, s, dtype) for s in ((N, H, W, C), (K, K, C, F), (C,), (F,)))
 
-    def after(z, b):
-        return np.maximum(z + b, 0) if relu else z + b
+    def rectified(z):
+        return np.where(z.real > 0, z, 0) if relu else z
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(kernels, "CACHED_BYTES", cached)
-        out = [rng.normal(size=a.shape) for a in (ax, ay, aw, ax, aw)]
-        sums = [a.copy() if add else np.zeros_like(a) for a in out]
-        kernels.correlate(x, w, S, padding, by, relu, out[0])
-        kernels.scatter(y, w, S, padding, (H, W), bx, relu, out[1])
-        kernels.correlate_weights(x, y, K, S, padding, out[2], add)
-        kernels.correlate_both(x, w, y, S, padding, out[3], out[4], add)
-    for ours, loops in zip(out, (after(ax, by), after(ay, bx), aw + sums[2], ax, aw + sums[4]), strict=True):
-        assert np.allclose(ours, loops, rtol=0, atol=1e-12 * max(1, np.abs(loops).max()))
+    def in_two_parts(work, lines):
+        cut = rng.integers(lines + 1)
+        for first, last in ((0, cut), (cut, lines)):
+            if first < last:
+                work(first, last)
 
-
-def test_parts_are_equal_and_as_large_as_the_cache(monkeypatch):
-    monkeypatch.setattr(kernels, "CACHED_BYTES", 100)
-    whole = slice(0, 4)
-    assert list(kernels.parts(5, 4, 10)) == [(slice(0, 1), whole), (slice(1, 3), whole), (slice(3, 5), whole)]
-    assert list(kernels.parts(1, 4, 30)) == [(slice(0, 1), slice(0, 2)), (slice(0, 1), slice(2, 4))]
-    assert list(kernels.parts(2, 1, 1000)) == [(slice(0, 1), slice(0, 1)), (slice(1, 2), slice(0, 1))]
-    assert list(kernels.parts(0, 4, 10)) == []
+    y = kernels.correlate(x, w, S, padding, by, relu, share=in_two_parts)
+    z = kernels.scatter(y, w, S, padding, (H, W), bx, relu, share=in_two_parts)
+    gy, gz = numbers(rng, y.shape, dtype), numbers(rng, z.shape, dtype)
+    before = [a.copy() for a in (x, w, y, z, gy, gz)]
+    gx, gw, g, gv = (np.full_like(a, 7) for a in (x, w, y, w))  # what an array held before does not matter
+    gb = kernels.correlate_backward(x, w, y, gy, S, padding, relu, gx, gw)
+    gc = kernels.scatter_backward(y, w, z, gz, S, padding, relu, g, gv)
+    assert all(np.array_equal(a, b) for a, b in zip(before, (x, w, y, z, gy, gz), strict=True))
+    if relu:
+        gy, gz = np.where(y.real > 0, gy, 0), np.where(z.real > 0, gz, 0)
+    for ours, loops in (
+        (y, rectified(reference.correlate(x, w, S, padding) + by)),
+        (gx, reference.scatter(gy, w, S, padding, (H, W))),
+        (gw, reference.correlate_weights(x, gy, K, S, padding)),
+        (gb, gy.sum((0, 1, 2))),
+        (z, rectified(reference.scatter(y, w, S, padding, (H, W)) + bx)),
+        (g, reference.correlate(gz, w, S, padding)),
+        (gv, reference.correlate_weights(gz, y, K, S, padding)),
+        (gc, gz.sum((0, 1, 2))),
+    ):
+        assert ours.dtype == dtype
+        assert ours.shape == loops.shape
+        assert error(ours, loops) <= TOLERANCE[dtype]
 
 
 @pytest.mark.parametrize("dtype", TOLERANCE)
-@pytest.mark.parametrize("relu", [True, False])
-def test_the_bias_and_its_gradient(dtype, relu):
-    rng = np.random.default_rng(4)
-    x, b, gy = numbers(rng, (50, 3), dtype), numbers(rng, (3,), dtype), numbers(rng, (50, 3), dtype)
-    y, gb = x.copy(), np.ones(3, dtype)
-    kernels.add_bias(y, b, relu)
-    passes = (x + b).real > 0 if relu else np.ones_like(x, bool)
-    assert error(y, np.where(passes, x + b, 0)) < TOLERANCE[dtype]
-    gz = kernels.before_bias(y, gy, gb, relu)
-    assert np.array_equal(gz, np.where(passes, gy, 0))
-    assert error(gb, gz.sum(0) + 1) < TOLERANCE[dtype]
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(shapes, st.integers(1, 4), st.integers(1, 3), paddings, st.booleans(), st.integers(0, 2**32))
+def test_convolutions_equal_the_loops(dtype, shape, K, S, padding, relu, seed):
+    assert_all_equal_the_loops(dtype, shape, K, S, padding, relu, seed)
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE)
+@pytest.mark.parametrize(
+    ("shape", "K", "S"),
+    [
+        ((1, 3, 4, 9, 33), 3, 2),  # more channels than a panel holds, in and out
+        ((1, 4, 3, 40, 8), 2, 1),  # two panels here, and a full narrow one there
+        ((19, 2, 4, 2, 3), 3, 2),  # small images side by side, in more than one line
+        ((2, 2, 37, 1, 2), 3, 1),  # more pixels than a line of small images, and no multiple of a tile's rows
+        ((5, 3, 5, 2, 2), 1, 3),  # pixels that no kernel touches
+    ],
+)
+def test_wide_lines_and_many_channels(dtype, shape, K, S):
+    assert_all_equal_the_loops(dtype, shape, K, S, "same", True, 0)
+    assert_all_equal_the_loops(dtype, shape, K, S, "valid", False, 1)
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE)
+@pytest.mark.parametrize("width", kernels.WIDTHS)
+def test_the_tile_is_a_product_for_every_number_of_rows(dtype, width):
+    """Compiled, it is written in another language than the function that says what it means."""
+
+    def call(rows, y, a, b, length):
+        kernels.tile(width, rows, y, (3, 50), a, (5, 9, 2), b, (1, 40), length)
+
+    if not config.DISABLE_JIT:
+        call = njit(call)
+    rng = np.random.default_rng(0)
+    for rows in range(1, kernels.ROWS + 1):
+        for length in (0, 1, 4):
+            y, a, b = (numbers(rng, (n,), dtype) for n in (500, 100, 250))
+            expected = y.copy()
+            for r in range(rows):
+                for v in range(width):
+                    expected[3 + 50 * r + v] += sum(a[5 + 9 * r + 2 * k] * b[1 + 40 * k + v] for k in range(length))
+            call(rows, y, a, b, length)
+            assert error(y, expected) <= TOLERANCE[dtype]
+            assert np.array_equal(y[:3], expected[:3]), "nothing before the tile is touched"
+
+
+def test_what_is_not_a_number_reaches_the_gradients():
+    """A gradient of nan that the ReLU turned into 0 would hide a diverged network."""
+    x, w, gx, gw = np.ones((1, 4, 4, 1)), -np.ones((3, 3, 1, 1)), np.empty((1, 4, 4, 1)), np.empty((3, 3, 1, 1))
+    y = kernels.correlate(x, w, 2, "same", None, True)
+    assert not y.any()
+    kernels.correlate_backward(x, w, y, np.full_like(y, np.nan), 2, "same", True, gx, gw)
+    assert np.isnan(gw).all()
+    assert np.isnan(kernels.correlate(x * np.nan, w, 2, "same", None, True)).all()
 
 
 @pytest.mark.parametrize("dtype", TOLERANCE)

@@ -15,6 +15,7 @@ Every compiled function is in this file, since numba's cache does not notice a c
 Python's lock, so that threads run side by side. float32, float64 and complex128 all work: the complex numbers are
 there for the gradient checks, which is why squares are d*d and branches look at the real part.
 """
+
 import os
 import tempfile
 from collections.abc import Callable
@@ -29,7 +30,7 @@ there = [next(folder for folder in (wish, *wish.parents) if folder.exists()) for
 if not any(os.access(folder, os.W_OK) for folder in there):  # numba will not start without a place for its cache
     os.environ.setdefault("NUMBA_CACHE_DIR", tempfile.mkdtemp())
 
-from llvmlite import ir  # noqa: E402  (only now that the cache has a place)
+from llvmlite import ir  # noqa: E402  (only now that the cache has a place; llvmlite is a part of numba)
 from llvmlite.binding import get_host_cpu_features  # noqa: E402
 from numba import njit, types  # noqa: E402
 from numba.core import cgutils  # noqa: E402
@@ -57,15 +58,15 @@ def tile(width, rows, y, y_at, a, a_at, b, b_at, length):
     it does with NUMBA_DISABLE_JIT=1; in compiled code it becomes `registers`.
     """
     for r in range(rows):
-        for v in range(width):
-            for k in range(length):
-                y[y_at[0] + r * y_at[1] + v] += a[a_at[0] + r * a_at[1] + k * a_at[2]] * b[b_at[0] + k * b_at[1] + v]
+        sums = y[y_at[0] + r * y_at[1] :][:width]
+        for k in range(length):
+            sums += a[a_at[0] + r * a_at[1] + k * a_at[2]] * b[b_at[0] + k * b_at[1] :][:width]
 
 
 @overload(tile)
 def compiled_tile(width, rows, y, y_at, a, a_at, b, b_at, length):
     def call(width, rows, y, y_at, a, a_at, b, b_at, length):
-        registers(width, rows, y, y_at, a, a_at, b, b_at, length)
+        registers(width, rows, y, y_at, a, a_at, b, b_at, length)  # type: ignore[call-arg]
 
     return call
 
@@ -105,8 +106,8 @@ def unrolled(context, builder, kinds, values, width, rows):
     by a right angle at the end, (p, q) -> (-q, p), since i * (p + iq) = -q + ip.
     """
     dtype = kinds[2].dtype
-    parts, number = (2 if dtype in types.complex_domain else 1), ir.FloatType() if dtype == types.float32 else ir.DoubleType()
-    size = 4 if dtype == types.float32 else 8
+    parts = 2 if dtype in types.complex_domain else 1
+    number, size = (ir.FloatType(), 4) if dtype == types.float32 else (ir.DoubleType(), 8)
     lanes = min(BITS // 8 // size, width * parts)
     vectors = min(2 // parts, width * parts // lanes)
     vector = ir.VectorType(number, lanes)
@@ -153,8 +154,8 @@ def unrolled(context, builder, kinds, values, width, rows):
 # -------------------------------------------------------------------------------------- a line, in three ways
 
 # A line (pixels, channels) holds a row of one image, or of several small ones side by side with zeros between. Of the
-# larger image K + S lines are held at a time: row r is x[r % (K + S)]. `top` is the row of x that the kernel's first one
-# falls on; outside the image everything is 0.
+# larger image K + S lines are held at a time: row r is x[r % (K + S)]. `top` is the row of x that the kernel's first
+# one falls on; outside the image everything is 0.
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -228,18 +229,18 @@ def clear(line):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def place(row, line, first):
-    """The row (W,C) of an image and its place in a line, as equally many runs of memory: one if nothing is between."""
+def runs(row, line):
+    """The row (W,C) of an image, and its place at the start of a line, as runs of memory: one if nothing is between."""
     (W, C), wide = row.shape, line.shape[1]
-    runs = 1 if C == wide else W
-    return row.reshape(runs, -1), line[first : first + W].reshape(runs, -1)
+    count = 1 if wide == C else W
+    return row.reshape(count, -1), line[:W].reshape(count, -1)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def load(x, n, images, row, line, first, step):
-    """line[first + g*step + j, c] = x[n+g, row, j, c] for so many images g."""
+def load(x, n, images, row, line, step):
+    """line[g*step + j, c] = x[n+g, row, j, c] for so many images g."""
     for g in range(images):
-        pixels, to = place(x[n + g, row], line, first + g * step)
+        pixels, to = runs(x[n + g, row], line[g * step :])
         for r in range(len(pixels)):
             of, into = pixels[r], to[r]
             for c in range(len(of)):
@@ -247,18 +248,18 @@ def load(x, n, images, row, line, first, step):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def load_gradient(y, gy, relu, gb, n, images, row, line, first, step):
+def load_gradient(y, gy, relu, gb, n, images, row, line, step):
     """`load` of gy, with `relu` only where y > 0; its sum over pixels is added to gb (C,)."""
     for g in range(images):
-        gate, _ = place(y[n + g, row], line, first)
-        pixels, to = place(gy[n + g, row], line, first + g * step)
+        place = line[g * step :]
+        (gate, _), (pixels, to) = runs(y[n + g, row], place), runs(gy[n + g, row], place)
         for r in range(len(pixels)):
             of, into, passes = pixels[r], to[r], gate[r]
             for c in range(len(of)):
                 into[c] = of[c] if not relu or passes[c].real > 0 else of[c] - of[c]
         total = np.zeros(len(gb), line.dtype)
         for j in range(gy.shape[2]):
-            pixel = line[first + g * step + j]
+            pixel = place[j]
             for c in range(len(total)):
                 total[c] += pixel[c]
         gb += total
@@ -271,11 +272,11 @@ def rectified(x):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def store(line, first, step, b, relu, y, n, images, row):
-    """y[n+g, row, j, c] = line[first + g*step + j, c] + b[c], with `relu` 0 where that is below 0."""
+def store(line, step, b, relu, y, n, images, row):
+    """y[n+g, row, j, c] = line[g*step + j, c] + b[c], with `relu` 0 where that is below 0."""
     for g in range(images):
         for j in range(y.shape[2]):
-            pixel, sums = y[n + g, row, j], line[first + g * step + j]
+            pixel, sums = y[n + g, row, j], line[g * step + j]
             for c in range(len(pixel)):
                 pixel[c] = rectified(sums[c] + b[c]) if relu else sums[c] + b[c]
 
@@ -296,10 +297,10 @@ def convolution(x, w, b, relu, S, P, Q, y, first, last):
             top, rows = in_view(i, first, S, P, K)
             for row in rows:
                 if 0 <= row < H:
-                    load(x, n, images, row, x_lines[row % (K + S)], Q, step * S)
+                    load(x, n, images, row, x_lines[row % (K + S), Q:], step * S)
             clear(sums)
             correlate_line(x_lines, top, H, S, w, sums)
-            store(sums, 0, step, b, relu, y, n, images, i)
+            store(sums, step, b, relu, y, n, images, i)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -320,13 +321,13 @@ def convolution_backward(x, w, y, gy, relu, S, P, Q, gx, gw, gb):
             for row in rows:
                 clear(gx_lines[row % (K + S)])
                 if 0 <= row < H:
-                    load(x, n, images, row, x_lines[row % (K + S)], Q, step * S)
-            load_gradient(y, gy, relu, gb, n, images, i, gz, 0, step)
+                    load(x, n, images, row, x_lines[row % (K + S), Q:], step * S)
+            load_gradient(y, gy, relu, gb, n, images, i, gz, step)
             weights_line(x_lines, top, H, S, gz, gw)
             if len(w):
                 scatter_line(gz, w, gx_lines, top, H, S)
                 for row in out_of_view(i, I, S, P, H):
-                    store(gx_lines[row % (K + S)], Q, step * S, no_bias, False, gx, n, images, row)
+                    store(gx_lines[row % (K + S), Q:], step * S, no_bias, False, gx, n, images, row)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -345,10 +346,10 @@ def transposed_convolution(x, w, b, relu, S, P, Q, y, first, last):
             top, rows = in_view(i, start, S, P, K)
             for row in rows:
                 clear(y_lines[row % (K + S)])
-            load(x, n, images, i, x_line, 0, step)
+            load(x, n, images, i, x_line, step)
             scatter_line(x_line[: (images - 1) * step + J], w, y_lines, top, H, S)
             for row in out_of_view(i, I, S, P, H) if i >= first else range(0):
-                store(y_lines[row % (K + S)], Q, step * S, b, relu, y, n, images, row)
+                store(y_lines[row % (K + S), Q:], step * S, b, relu, y, n, images, row)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -368,12 +369,12 @@ def transposed_convolution_backward(x, w, y, gy, relu, S, P, Q, gx, gw, gb):
             top, rows = in_view(i, 0, S, P, K)
             for row in rows:
                 if 0 <= row < H:
-                    load_gradient(y, gy, relu, gb, n, images, row, gz_lines[row % (K + S)], Q, step * S)
-            load(x, n, images, i, x_line, 0, step)
+                    load_gradient(y, gy, relu, gb, n, images, row, gz_lines[row % (K + S), Q:], step * S)
+            load(x, n, images, i, x_line, step)
             clear(gx_line)
             correlate_line(gz_lines, top, H, S, w, gx_line[:T])
             weights_line(gz_lines, top, H, S, x_line[:T], gw)
-            store(gx_line, 0, step, no_bias, False, gx, n, images, i)
+            store(gx_line, step, no_bias, False, gx, n, images, i)
 
 
 # ------------------------------------------------------------------------------------- the maps, for arrays

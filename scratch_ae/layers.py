@@ -83,9 +83,7 @@ class Conv2D:
         dtype = np.result_type(gy, self.w)
         gx = self.array("gx", self.x[:0].shape if self.first else self.x.shape, dtype)
         self.gw = self.array("gw", self.w.shape, dtype)
-        self.gb = kernels.correlate_backward(
-            self.x, self.w, self.y, gy, self.S, self.padding, self.relu, gx, self.gw
-        )
+        self.gb = kernels.correlate_backward(self.x, self.w, self.y, gy, self.S, self.padding, self.relu, gx, self.gw)
         return gx
 
 
@@ -121,9 +119,7 @@ class ConvTranspose2D:
         expect(self, "the gradient", gy, self.y.shape)
         dtype = np.result_type(gy, self.w)
         gx, self.gw = self.array("gx", self.x.shape, dtype), self.array("gw", self.w.shape, dtype)
-        self.gb = kernels.scatter_backward(
-            self.x, self.w, self.y, gy, self.S, self.padding, self.relu, gx, self.gw
-        )
+        self.gb = kernels.scatter_backward(self.x, self.w, self.y, gy, self.S, self.padding, self.relu, gx, self.gw)
         return gx
 
 

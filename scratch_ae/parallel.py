@@ -40,12 +40,12 @@ class Team:
         self.blas = ThreadpoolController()
 
     def share(self, work: Callable[[int, int], None], count: int) -> None:
-        """Calls work(first, last) until that was all `count` lines: each thread some, or one all where there are few."""
-        parts = shards(count, self.threads if count >= FEW_LINES else 1)
-        if len(parts) == 1:
-            work(0, count)
-        else:
-            self.map(lambda part: work(part.start, part.stop), parts)
+        """Calls work(first, last) for some of the lines in each thread, or for all in this one where there are few."""
+        here, *elsewhere = shards(count, self.threads if count >= FEW_LINES else 1)
+        others = [self.pool.submit(work, part.start, part.stop) for part in elsewhere]
+        work(here.start, here.stop)
+        for other in others:
+            other.result()
 
     def map(self, work: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
         """The results of work(item), in order. Each thread takes one item after the other.

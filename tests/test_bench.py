@@ -105,7 +105,7 @@ def test_foolish_numbers_are_refused(arguments):
 def test_every_rung_of_the_ladder_is_the_convolution():
     x, w, b = ladder.case(np.random.default_rng(3), 3, 7, 8, 5, 4)
     expected = ladder.loops(x.astype(float), w.astype(float), b.astype(float))
-    rungs = (ladder.compiled, ladder.filters_innermost, ladder.one_product, ladder.in_registers, ladder.on_threads(Team(2)))
-    for rung in rungs:
+    threaded = ladder.on_threads(Team(2))
+    for rung in (ladder.compiled, ladder.filters_innermost, ladder.one_product, ladder.in_registers, threaded):
         assert np.allclose(rung(x, w, b), expected, rtol=1e-5, atol=1e-6), rung.__name__
     assert 0.2 < (expected == 0).mean() < 0.8, "the ReLU has something to do"

@@ -21,7 +21,7 @@ def numbers(rng, shape, dtype):
 
 
 def assert_all_equal_the_loops(dtype, shape, K, S, padding, relu, seed):
-    """Both convolutions, forward and backward, with bias and perhaps ReLU, the lines in two parts, against the loops."""
+    """Both convolutions, forward and backward, with bias and perhaps ReLU, lines in two parts, against the loops."""
     N, H, W, C, F = shape
     if padding == "valid":
         H, W = max(H, K), max(W, K)

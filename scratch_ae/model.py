@@ -187,14 +187,11 @@ class AutoEncoder:
         return model
 
 
-def named(layers: Sequence[Layer], prefix: str = "", first: int = 0) -> dict[str, np.ndarray]:
-    """The weights and biases of these layers, or with the prefix 'g' their gradients, as {'0.w': ..., '0.b': ...}.
-
-    `first` is the number of the first of them.
-    """
+def named(layers: Sequence[Layer], prefix: str = "") -> dict[str, np.ndarray]:
+    """The weights and biases of these layers, or with the prefix 'g' their gradients, as {'0.w': ..., '0.b': ...}."""
     return {
         f"{k}.{name}": getattr(layer, prefix + name)
-        for k, layer in enumerate(layers, first)
+        for k, layer in enumerate(layers)
         if isinstance(layer, Weighted)
         for name in ("w", "b")
     }

@@ -116,32 +116,3 @@ def test_what_is_not_a_number_reaches_the_gradients():
     kernels.correlate_backward(x, w, y, np.full_like(y, np.nan), 2, "same", True, gx, gw)
     assert np.isnan(gw).all()
     assert np.isnan(kernels.correlate(x * np.nan, w, 2, "same", None, True)).all()
-
-
-@pytest.mark.parametrize("dtype", TOLERANCE)
-def test_relu_and_sigmoid_and_their_derivatives(dtype):
-    rng = np.random.default_rng(2)
-    x, gy = (numbers(rng, (1000,), dtype) * 8 for _ in range(2))
-    x[:3] = 0, -3, 3
-    wide = x.astype(np.complex128)
-    positive = wide.real > 0
-    assert np.array_equal(kernels.relu(x), np.where(positive, x, 0))
-    assert np.array_equal(kernels.relu_backward(kernels.relu(x), gy), np.where(positive, gy, 0))
-    s = 1 / (1 + np.exp(-wide))
-    assert error(kernels.sigmoid(x), s) < TOLERANCE[dtype]
-    gx = np.empty_like(gy)
-    kernels.sigmoid_backward(kernels.sigmoid(x), gy, gx)
-    assert error(gx, gy * s * (1 - s)) < TOLERANCE[dtype]
-
-
-@pytest.mark.filterwarnings("error")
-def test_sigmoid_never_overflows():
-    x = np.array([-1e4, -800, -90, 0, 90, 800, 1e4])
-    y = kernels.sigmoid(x)
-    assert y.tolist() == [0, 0, pytest.approx(np.exp(-90), rel=1e-12), 0.5, 1, 1, 1]
-    assert kernels.sigmoid(x.astype(np.float32)).tolist()[-2:] == [1, 1]
-    assert np.isnan(kernels.sigmoid(np.array([np.nan]))[0])
-
-
-def test_relu_keeps_what_is_not_a_number():
-    assert np.isnan(kernels.relu(np.array([np.nan, 1.0]))[0]), "a nan that turns into 0 would hide a diverged network"

@@ -126,3 +126,14 @@ def test_float32_stays_float32():
     y = layer.forward(np.ones((1, 4, 4, 2), np.float32))
     gx = layer.backward(y)
     assert {a.dtype for a in (y, gx, layer.gw, layer.gb)} == {np.dtype(np.float32)}
+
+
+@pytest.mark.filterwarnings("error")
+def test_sigmoid_never_overflows_and_nothing_hides_what_is_not_a_number():
+    x = np.array([-1e4, -800, -90, 0, 90, 800, 1e4])
+    assert Sigmoid().forward(x).tolist() == [0, 0, pytest.approx(np.exp(-90), rel=1e-12), 0.5, 1, 1, 1]
+    assert Sigmoid().forward(x.astype(np.float32)).tolist()[-2:] == [1, 1]
+    for layer in (Sigmoid(), ReLU()):
+        y = layer.forward(np.array([np.nan, 1.0, -1.0]))
+        assert np.isnan(y).tolist() == [True, False, False]
+        assert np.isnan(layer.backward(np.array([1.0, np.nan, np.nan]))).tolist()[1:] == [True, True]

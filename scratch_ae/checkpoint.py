@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -10,20 +11,33 @@ import numpy as np
 
 from . import UserError
 
+NAME, BEFORE = "checkpoint.npz", "checkpoint.before.npz"  # of a run, and the one that was saved before it
 
-def write(file: Path | str, arrays: dict[str, np.ndarray], header: dict) -> None:
-    """Write arrays and header (whatever JSON can hold) to a temporary file beside it, and rename that when complete."""
+
+def write(file: Path | str, arrays: dict[str, np.ndarray], header: dict, before: Path | None = None) -> None:
+    """Write arrays and header (whatever JSON can hold) to a temporary file beside it, and rename that when complete.
+
+    What `file` held is kept as `before`. At every moment there is a whole file, even if the power fails.
+    """
     file = Path(file)
-    temporary = file.with_name(file.name + ".part")
+    temporary, spare = file.with_name(file.name + ".part"), file.with_name(file.name + ".spare")
     entries: dict[str, Any] = {"header": np.frombuffer(json.dumps(header).encode(), np.uint8), **arrays}
     try:
         with open(temporary, "wb") as stream:
             np.savez(stream, allow_pickle=False, **entries)
             stream.flush()
             os.fsync(stream.fileno())
+        if before and file.exists():
+            spare.unlink(missing_ok=True)
+            try:
+                os.link(file, spare)
+            except OSError:  # a file system that has no second names
+                shutil.copyfile(file, spare)
+            os.replace(spare, before)
         os.replace(temporary, file)
     finally:
         temporary.unlink(missing_ok=True)
+        spare.unlink(missing_ok=True)
 
 
 def read(file: Path | str) -> tuple[dict[str, np.ndarray], dict]:

@@ -138,13 +138,14 @@ class ImageGenerator:
         """Batches an epoch when every file can be used."""
         return -(-len(self.files) // self.batch_size)
 
-    def epoch(self, number: int) -> Iterator[np.ndarray]:
+    def epoch(self, number: int, skip: int = 0) -> Iterator[np.ndarray]:
         """One pass over all files, shuffled by the seed and this number; every batch but the last is full.
 
-        A thread decodes up to `prefetch` batches ahead. UserError when no file at all can be used.
+        The first `skip` batches are left out. A thread decodes up to `prefetch` batches ahead. UserError when no file
+        at all can be used.
         """
-        order = np.random.default_rng([self.seed, number]).permutation(len(self.files))
-        images = self._usable([self.files[i] for i in order])
+        order = [self.files[i] for i in np.random.default_rng([self.seed, number]).permutation(len(self.files))]
+        images = self._usable([file for file in order if file not in self.unusable][skip * self.batch_size :])
         while batch := [image for _, image in itertools.islice(images, self.batch_size)]:
             yield np.stack(batch) * np.float32(1 / 255)
         if len(self.unusable) == len(set(self.files)):

@@ -456,7 +456,7 @@ def correlate_backward(
     """Writes the gradients in x, unless gx is empty, and in w; returns that in b (F,). y is what `correlate` gave."""
     x, w, y, gy = alike(x, w, y, gy)
     sums, gb = np.zeros_like(widened(w)), np.zeros(w.shape[3], np.result_type(np.float64, w))
-    _, before = places(*x.shape[1:3], len(w), S, padding)
+    _, before = places(x.shape[1], x.shape[2], len(w), S, padding)
     convolution_backward(x, exchanged(w), y, gy, relu, S, *before, gx, sums, gb)
     gw[:] = sums[..., : w.shape[3]]
     return gb.astype(w.dtype)
@@ -485,7 +485,7 @@ def scatter_backward(
     """Writes the gradients in y and in w; returns that in b (C,). x is what `scatter` gave, gx the gradient in it."""
     y, w, x, gx = alike(y, w, x, gx)
     sums, gb = np.zeros_like(widened(w)), np.zeros(w.shape[2], np.result_type(np.float64, w))
-    _, before = places(*x.shape[1:3], len(w), S, padding)
+    _, before = places(x.shape[1], x.shape[2], len(w), S, padding)
     transposed_convolution_backward(y, widened(w), x, gx, relu, S, *before, gy, sums, gb)
     gw[:] = sums[..., : w.shape[3]]
     return gb.astype(w.dtype)

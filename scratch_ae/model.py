@@ -151,6 +151,17 @@ class AutoEncoder:
 
             return sum(values), dict(zip(parts[0], self.team.map(total, parts[0]), strict=True))
 
+    def first_not_finite(self, images: np.ndarray) -> str:
+        """Where a number that is not finite first appears on the way forward: the layer, and whether in its weights."""
+        y = images.astype(self.dtype, copy=False)
+        for k, layer in enumerate(map(copy.copy, self.layers)):
+            if not all(np.isfinite(array).all() for array in named([layer]).values()):
+                return f"layer {k}, {layer}, has weights that are not finite"
+            y = layer.forward(y)
+            if not np.isfinite(y).all():
+                return f"layer {k}, {layer}, is the first whose output is not finite"
+        return "every layer is finite"
+
     def parameters(self) -> dict[str, np.ndarray]:
         """The arrays that are learnt, by name: '0.w' and '0.b' are the weights and the bias of layer 0."""
         return named(self.layers)

@@ -39,8 +39,7 @@ class Preview:
         if mode not in ("auto", "window", "off"):
             raise UserError(f"--preview {mode} is unknown: choose auto, window or off")
         self.image, self.title, self.report = image, title, report
-        self.frames: list[np.ndarray] = []
-        self.steps: list[int] = []
+        self.kept: list[tuple[int, str, np.ndarray]] = []  # step, what is said below, reconstruction in 8 bits
         self.interval = FIRST_INTERVAL
         self.seconds = 0.0
         self.begun = self.entered = time.perf_counter()  # here, and wanted
@@ -64,21 +63,38 @@ class Preview:
 
         To be called after wanted.
         """
-        frame = self._compose(reconstruction, f"epoch {epoch}   step {step}   loss {loss:#.3g}")
-        if (self.due(step) or last) and self.steps[-1:] != [step]:
-            self.frames.append(frame)
-            self.steps.append(step)
-        if len(self.frames) > MAX_FRAMES:
+        status, pixels = f"epoch {epoch}   step {step}   loss {loss:#.3g}", in_8_bits(reconstruction)
+        if (self.due(step) or last) and (not self.kept or self.kept[-1][0] != step):
+            self.kept.append((step, status, pixels))
+        if len(self.kept) > MAX_FRAMES:
             self.interval *= 2
-            self.frames = [frame for frame, step in zip(self.frames, self.steps, strict=True) if self.due(step)]
-            self.steps = [step for step in self.steps if self.due(step)]
+            self.kept = [frame for frame in self.kept if self.due(frame[0])]
         if self.cv2:
-            self._update(frame)
+            self._update(self._compose(pixels, status))
         self.seconds += time.perf_counter() - self.entered
+
+    @property
+    def steps(self) -> list[int]:
+        """When the frames were taken."""
+        return [step for step, _, _ in self.kept]
+
+    @property
+    def frames(self) -> list[np.ndarray]:
+        return [self._compose(pixels, status) for _, status, pixels in self.kept]
+
+    def state(self) -> tuple[np.ndarray, dict]:
+        """What is kept, as an array and as plain values, for `restore`."""
+        pixels = np.array([pixels for _, _, pixels in self.kept], np.uint8).reshape(-1, *self.image.shape)
+        return pixels, {"interval": self.interval, "said": [[step, status] for step, status, _ in self.kept]}
+
+    def restore(self, pixels: np.ndarray, values: dict) -> None:
+        """Go on with what was kept."""
+        self.interval = values["interval"]
+        self.kept = [(step, status, frame) for (step, status), frame in zip(values["said"], pixels, strict=True)]
 
     def save(self, file: Path) -> None:
         """Write the frames as an animated WebP, 100 ms each and 2 s for the last; without frames do nothing."""
-        if not self.frames:
+        if not self.kept:
             return
         first, *rest = map(Image.fromarray, self.frames)
         part = file.with_name(file.name + ".part")
@@ -96,13 +112,12 @@ class Preview:
                 cv2.destroyWindow(self.title)
 
     def _compose(self, reconstruction: np.ndarray, status: str) -> np.ndarray:
-        """A frame: the true picture and the reconstruction, a caption below each, then title and status."""
+        """A frame: the true picture and the reconstruction (in 8 bits), a caption below each, then title and status."""
         height, width = (self.scale * n for n in self.image.shape[:2])
         frame = Image.new("RGB", (2 * width + 3 * GAP, height + 2 * GAP + 3 * LINE), GROUND)
         draw, below = ImageDraw.Draw(frame), height + GAP + GAP // 2
-        for left, image, caption in ((GAP, self.image, "true"),
-                                     (2 * GAP + width, reconstruction, "reconstruction")):
-            pixels = np.rint(np.nan_to_num(np.clip(image, 0, 1)) * 255).astype(np.uint8)  # nan, if it diverged: black
+        for left, pixels, caption in ((GAP, in_8_bits(self.image), "true"),
+                                      (2 * GAP + width, reconstruction, "reconstruction")):
             picture = Image.fromarray(np.broadcast_to(pixels, (*pixels.shape[:2], 3)))
             frame.paste(picture.resize((width, height), Image.Resampling.NEAREST), (left, GAP))
             draw.text((left + width // 2, below), caption, INK, FONT, anchor="ma")
@@ -123,7 +138,7 @@ class Preview:
             self.report(f"No preview window, only frames: {' '.join(str(error).split())} ({NEEDS}).")
         else:
             self.cv2 = cv2
-            self._update(self._compose(np.ones_like(self.image), "before training"))
+            self._update(self._compose(np.full(self.image.shape, 255, np.uint8), "before training"))
 
     def _update(self, frame: np.ndarray) -> None:
         """Show the frame and look at what the user did. A window once closed is never opened again: imshow would."""
@@ -134,6 +149,10 @@ class Preview:
                     return
         self.close()
         self.report("Preview window closed; training goes on.")
+
+
+def in_8_bits(image: np.ndarray) -> np.ndarray:
+    return np.rint(np.nan_to_num(np.clip(image, 0, 1)) * 255).astype(np.uint8)  # nan, if it diverged: black
 
 
 def connect_to_display() -> Callable[[], Any]:

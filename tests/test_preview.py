@@ -123,7 +123,9 @@ def test_captions_are_there_and_nothing_is_clipped(shape):
 def test_the_last_line_says_epoch_step_and_loss(monkeypatch):
     texts = []
     monkeypatch.setattr(preview.ImageDraw.ImageDraw, "text", lambda self, xy, text, *_, **__: texts.append(text))
-    Preview(picture(8, 8), "rose", "off").show(picture(8, 8), 120, 3, 0.0123)
+    shown = Preview(picture(8, 8), "rose", "off")
+    shown.show(picture(8, 8), 120, 3, 0.0123)
+    assert len(shown.frames) == 1
     assert texts == ["true", "reconstruction", "rose", "epoch 3   step 120   loss 0.0123"]
 
 
@@ -354,3 +356,18 @@ def test_a_process_without_a_window_says_one_line_and_goes_on(tmp_path, mode, en
     assert (done.returncode, done.stdout) == (0, "frames 1\n"), done.stderr
     assert done.stderr.count("\n") == (1 if wanted else 0), done.stderr
     assert wanted in done.stderr
+
+
+def test_what_is_kept_can_be_gone_on_with():
+    whole, first, second = (Preview(picture(8, 8), "rose", "off") for _ in range(3))
+    for shown, steps in ((whole, range(0, 1200, 8)), (first, range(0, 800, 8))):
+        for step in steps:
+            if shown.wanted(step):
+                shown.show(np.full((8, 8, 3), step / 1200, np.float32), step, 1, 0.5)
+    second.restore(*first.state())
+    for step in range(800, 1200, 8):
+        if second.wanted(step):
+            second.show(np.full((8, 8, 3), step / 1200, np.float32), step, 1, 0.5)
+    assert (second.steps, second.interval) == (whole.steps, whole.interval)
+    assert all(np.array_equal(a, b) for a, b in zip(second.frames, whole.frames, strict=True))
+    assert Preview(picture(8, 8), "rose", "off").state()[0].shape == (0, 8, 8, 3)

@@ -1,0 +1,277 @@
+"""A run: all that training changes, saved so that it goes on to the bit, and the loop that changes it."""
+
+import json
+import math
+import os
+import signal
+import sys
+import time
+import zlib
+from argparse import Namespace
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from . import UserError, __version__, checkpoint
+from .data import ImageGenerator, image_files, load_images, species_folders, split
+from .experiments import Experiment
+from .figures import PICTURES
+from .losses import psnr, ssim
+from .model import FEW, AutoEncoder
+from .optim import Adam, cosine
+from .parallel import shards
+from .preview import Preview
+
+try:
+    import fcntl
+except ImportError:  # Windows, where two runs in one folder are not noticed
+    fcntl = None  # type: ignore[assignment]
+
+EVALUATED = 128  # images of each part, after each epoch
+SAVED = 1000  # steps from one checkpoint to the next within an epoch: a few minutes
+
+
+class Run:
+    """Everything that training changes, and the folder that it is written to."""
+
+    def __init__(self, experiment: Experiment, data: Path, options: Namespace):
+        e = self.experiment = experiment
+        self.data, self.seed = data, options.seed
+        training, held_out = split(image_files(species_folders(data, e.species)))
+        self.generator = ImageGenerator(training, e.size, e.batch_size, options.seed, e.channels, report=say)
+        images, files = self.generator.images(EVALUATED)
+        self.parts = {"training": images}
+        self.parts["held_out"], _ = load_images(held_out, e.size, e.channels, EVALUATED, report=say)
+        print(f"{len(training)} images to learn from, {len(held_out)} held out.")
+        if not held_out:
+            print("With a single image none can be held out, so nothing will tell whether more than it is learnt.")
+        if not files:
+            raise UserError(f"none of the {len(training)} training images in {data} can be used; give other pictures")
+        if options.track:
+            images, files = load_images([options.track], e.size, e.channels, 1, report=say)
+            if not files:
+                raise UserError(f"--track {options.track} cannot be used; give a picture")
+        tracked = images[0].astype(np.float32) / 255
+        seen = {file.resolve() for file in training}
+        title = f"{e.name}, {'a training image' if files[0].resolve() in seen else files[0].name}"
+        self.preview = Preview(tracked, title, options.preview, report=say)
+        self.model = AutoEncoder(e, options.seed, options.threads)
+        self.adam = Adam(self.model.parameters())
+        self.counts = {"training": len(training), "held_out": len(held_out)}
+        self.files = fingerprint(training)
+        self.limits = Limits(e, options)
+        self.epoch, self.batches, self.loss = 1, 0, math.nan  # where training is: batches of this epoch are learnt
+
+    def open(self, out: Path, keep: int = 0) -> None:
+        """Take the folder of the results for this run alone, and open its log after so many lines."""
+        out.mkdir(parents=True, exist_ok=True)
+        self.out, self.log = out, open(out / "log.jsonl", "a", buffering=1)  # noqa: SIM115  (open as long as the run)
+        if fcntl:
+            try:
+                fcntl.flock(self.log, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the system releases it, however the run ends
+            except OSError:
+                raise UserError(f"{out} is in use by another run. Wait for it, or choose another --out.") from None
+        lines = (out / "log.jsonl").read_bytes().splitlines(keepends=True)[:keep]
+        os.truncate(out / "log.jsonl", len(b"".join(lines)))
+        self.lines = keep
+
+    def begin(self, out: Path) -> None:
+        """Make the folder of the results, or empty it, and begin the log."""
+        self.open(out)
+        for name in (checkpoint.NAME, checkpoint.BEFORE, "tracked.webp"):
+            (out / name).unlink(missing_ok=True)
+        for name in PICTURES:
+            (out / "figures" / f"{name}.png").unlink(missing_ok=True)
+        threads, experiment = self.model.team.threads, asdict(self.experiment)
+        self.write(version=__version__, experiment=experiment, seed=self.seed, threads=threads, images=self.counts)
+
+    def resume(self, out: Path, arrays: dict[str, np.ndarray], header: dict[str, Any]) -> None:
+        """Go on from what `save` wrote. UserError where the pictures are others."""
+        if header["files"] != self.files:
+            raise UserError(f"the pictures in {self.data} are not those that the run in {out} began with; name their "
+                            "folder with --data, or begin anew with another --out")  # fmt: skip
+        self.open(out, header["log"])
+        for name, parameter in self.model.parameters().items():
+            parameter[...] = arrays[name]
+            self.adam.m[name][...], self.adam.v[name][...] = arrays[f"m.{name}"], arrays[f"v.{name}"]
+        self.adam.t, self.loss = header["t"], header["loss"]
+        self.epoch, self.batches = header["epoch"], header["batches"]
+        self.generator.unusable = {self.generator.files[k]: why for k, why in header["unusable"]}
+        self.preview.restore(arrays["frames"], header["frames"])
+
+    def save(self) -> None:
+        """The whole state: parameters under their names, Adam's moments under m. and v. in front of them."""
+        arrays = dict(self.model.parameters())
+        for moment in ("m", "v"):
+            arrays |= {f"{moment}.{name}": array for name, array in getattr(self.adam, moment).items()}
+        arrays["frames"], frames = self.preview.state()
+        header = {
+            "experiment": asdict(self.experiment), "version": __version__, "seed": self.seed,
+            "threads": self.model.team.threads, "data": str(self.data.resolve()), "files": self.files,
+            "unusable": [[self.generator.files.index(file), why] for file, why in self.generator.unusable.items()],
+            "epoch": self.epoch, "batches": self.batches, "t": self.adam.t, "loss": self.loss,
+            "log": self.lines, "frames": frames, "limits": self.limits.given,
+        }  # fmt: skip
+        checkpoint.write(self.out / checkpoint.NAME, arrays, header, before=self.out / checkpoint.BEFORE)
+
+    def step(self, images: np.ndarray, rate: float) -> None:
+        """Learn from one batch."""
+        self.loss, gradients = self.model.loss_and_gradients(images)
+        if not math.isfinite(self.loss):
+            self.diverged(f"the loss is {self.loss}", f": {self.model.first_not_finite(images)}")
+        self.adam.step(gradients, rate, self.model.team.map)
+        self.batches += 1
+        self.write(step=self.adam.t, epoch=self.epoch, loss=self.loss, rate=rate)
+
+    def diverged(self, what: str, where: str = "") -> None:
+        """Raise UserError, before anything is saved."""
+        rate = self.experiment.learning_rate
+        raise UserError(f"{what} after {self.adam.t} steps; try a --learning-rate below {rate:.2g}{where}")
+
+    def evaluate(self) -> dict[str, dict[str, float]]:
+        """Mean PSNR and SSIM over the fixed images of each part, at the present weights."""
+        quality: dict[str, dict[str, float]] = {}
+        for name, images in self.parts.items():
+            if len(images):
+                true = images.astype(np.float32) / 255
+                quality[name] = self.quality(self.model.reconstruct(true), true)
+                if not math.isfinite(quality[name]["psnr"]):
+                    self.diverged(f"the PSNR is {quality[name]['psnr']}")
+        self.write(step=self.adam.t, epoch=self.epoch, **quality)
+        parts = [f"{n.replace('_', ' ')} {r['psnr']:5.2f} dB, SSIM {r['ssim']:.3f}" for n, r in quality.items()]
+        say(f"epoch {self.epoch:3}, step {self.adam.t:5}: " + ";  ".join(parts))
+        return quality
+
+    def quality(self, predicted: np.ndarray, true: np.ndarray) -> dict[str, float]:
+        """Mean PSNR and SSIM, in shards: a few images at a time stay in the cache."""
+
+        def measure(shard: slice) -> tuple[np.ndarray, np.ndarray]:
+            return psnr(predicted[shard], true[shard]), ssim(predicted[shard], true[shard])
+
+        values = zip(*self.model.team.map(measure, shards(len(true), -(-len(true) // FEW))), strict=True)
+        return {name: float(np.concatenate(parts).mean()) for name, parts in zip(("psnr", "ssim"), values, strict=True)}
+
+    def show(self, last: bool = False) -> None:
+        """Draw the tracked image as the network now does, where the preview wants it."""
+        if self.preview.wanted(self.adam.t) or last:
+            drawn = self.model.reconstruct(self.preview.image[None])[0]
+            self.preview.show(drawn, self.adam.t, self.epoch, self.loss, last)
+
+    def done(self) -> float:
+        """How far it is, from 0 to 1."""
+        return self.limits.progress(self.adam.t, self.epoch - 1 + self.batches / len(self.generator))
+
+    def write(self, **entry: object) -> None:
+        """One line of the log; 'time' is the one field that differs when a run is repeated."""
+        self.log.write(json.dumps({**entry, "time": round(time.time(), 3)}) + "\n")
+        self.lines += 1
+
+
+def fingerprint(files: list[Path]) -> int:
+    """A number that other files, or the same in another order, hardly share: of their names and sizes."""
+    sizes = (os.path.getsize(file) if file.exists() else 0 for file in files)
+    lines = "\n".join(f"{file.name} {size}" for file, size in zip(files, sizes, strict=True))
+    return zlib.crc32(lines.encode("utf-8", "surrogateescape"))
+
+
+class Limits:
+    """How far training is, from 0 to 1: by epochs, steps or minutes, whichever is nearest to its end."""
+
+    def __init__(self, experiment: Experiment, options: Namespace):
+        self.steps, self.minutes = options.steps, options.minutes
+        self.epochs = options.epochs if self.steps or self.minutes else experiment.epochs
+        self.given = options.steps, options.epochs, options.minutes
+        self.start = time.perf_counter()
+
+    def progress(self, steps: int, epochs: float) -> float:
+        elapsed = (time.perf_counter() - self.start) / 60
+        parts = (self.steps, steps), (self.epochs, epochs), (self.minutes, elapsed)
+        return min(max(done / limit for limit, done in parts if limit is not None), 1.0)
+
+
+def train(run: Run) -> int:
+    """Train until a limit or a signal, and return its number or 0; after each epoch evaluate and save."""
+    begun, start, quality, done = run.adam.t, time.perf_counter(), "", run.done()
+    with Stop() as stop, Progress() as bar:
+        while run.adam.t == 0 or (done < 1 and not stop.signal):  # one batch at least, so that there is what to save
+            epoch_is_over = True
+            for images in run.generator.epoch(run.epoch, run.batches):
+                run.step(images, cosine(run.experiment.learning_rate, done))
+                run.show()
+                speed = (run.adam.t - begun) * run.experiment.batch_size / (time.perf_counter() - start)
+                done = run.done()
+                bar.update(done, f"step {run.adam.t} loss {run.loss:.4f}{quality} {speed:.0f} images/s")
+                if done == 1 or stop.signal:
+                    epoch_is_over = False
+                    break
+                if run.adam.t % SAVED == 0:
+                    run.save()
+            if stop.signal:
+                break
+            quality = f" PSNR {run.evaluate()['training']['psnr']:.1f}"
+            if epoch_is_over:
+                run.epoch, run.batches = run.epoch + 1, 0
+                done = run.done()  # where files were skipped, an epoch ends before its time
+            run.save()
+        if stop.signal:
+            if run.batches:
+                run.save()  # first, since a run that goes on from here knows nothing of the evaluation
+                run.evaluate()
+            say("Stopped and saved; now the figures are drawn. Ctrl-C once more ends at once.")
+        run.show(last=True)
+    return stop.signal
+
+
+class Stop:
+    """Inside, the first Ctrl-C or SIGTERM only sets `signal`; a second one, then or later, ends the program at once."""
+
+    def __enter__(self) -> "Stop":
+        self.signal, signals = 0, (signal.SIGINT, signal.SIGTERM)
+        self.before = {number: signal.signal(number, self.come) for number in signals}
+        return self
+
+    def come(self, number: int, _: object) -> None:
+        self.signal = number
+        for each in self.before:
+            signal.signal(each, signal.SIG_DFL)
+
+    def __exit__(self, *_: object) -> None:
+        if not self.signal:
+            for number, before in self.before.items():
+                signal.signal(number, before)
+
+
+class Progress:
+    """A bar with the time left on a terminal; elsewhere a line every half minute."""
+
+    def __init__(self) -> None:
+        layout = "{percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}"
+        self.bar = tqdm(total=1.0, bar_format=layout, disable=not sys.stderr.isatty(), dynamic_ncols=True)
+        self.start = self.last = time.perf_counter()
+
+    def __enter__(self) -> "Progress":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.bar.close()
+
+    def update(self, done: float, text: str) -> None:
+        now = time.perf_counter()
+        if not self.bar.disable:
+            self.bar.set_postfix_str(text, refresh=False)
+            self.bar.update(done - self.bar.n)
+        elif now - self.last > 30:
+            self.last, left = now, (now - self.start) * (1 - done) / max(done, 1e-6)
+            say(f"{done:4.0%} {text}, {left / 60:.0f} min left")
+
+
+def say(line: str) -> None:
+    """A line that does not run into the bar; and if nobody reads any more, training goes on."""
+    try:
+        tqdm.write(line)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

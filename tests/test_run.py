@@ -1,0 +1,201 @@
+"""A run that is stopped, in whatever way, goes on to the bit; and what cannot go on says why."""
+
+import errno
+import shutil
+import signal
+
+import numpy as np
+import pytest
+
+from scratch_ae import UserError, checkpoint
+from scratch_ae import run as runs
+from scratch_ae.experiments import EXPERIMENTS
+from scratch_ae.model import AutoEncoder
+from tests import kill
+from tests.test_train import entries, flowers, run, small, start, wait_for  # noqa: F401  (fixtures among them)
+
+
+class Struck(Exception):
+    """Something that training does not expect, as a power cut."""
+
+
+@pytest.fixture
+def struck_in_step(monkeypatch):
+    """Makes the next run end in a given step."""
+    right = runs.Run.step
+
+    def strike(at):
+        def step(self, images, rate):
+            if self.adam.t + 1 == at:
+                monkeypatch.setattr(runs.Run, "step", right)
+                self.log.close()  # as the system does for a process that dies
+                raise Struck
+            right(self, images, rate)
+
+        monkeypatch.setattr(runs.Run, "step", step)
+
+    monkeypatch.setattr(runs, "SAVED", 2)
+    return strike
+
+
+@pytest.mark.parametrize("at", [3, 6, 8, 11])  # in mid-epoch after a save, in the next epochs, in the last step
+def test_what_goes_on_ends_with_the_same_bits(small, flowers, struck_in_step, at):  # noqa: F811
+    for k in range(3):
+        (flowers / f"rose/{k} broken.jpg").write_bytes(b"no picture")
+    arguments = ("rose", "--data", flowers, "--steps", 11, "--threads", 2)
+    run(*arguments, "--out", "whole")
+    struck_in_step(at)
+    with pytest.raises(Struck):
+        run(*arguments, "--out", "struck")
+    assert checkpoint.read("struck/checkpoint.npz")[1]["t"] < at
+    assert run("rose", "--out", "struck", "--resume") == 0  # data, steps and threads are those that it began with
+    for k in range(3):
+        (flowers / f"rose/{k} broken.jpg").unlink()
+    assert kill.differing(kill.state(small / "whole"), kill.state(small / "struck")) == []
+    assert (small / "struck/checkpoint.before.npz").exists()
+
+
+def test_ctrl_c_and_going_on_is_as_never_stopped(small, flowers, monkeypatch):  # noqa: F811
+    arguments = ("iris_calendula", "--data", flowers, "--epochs", 2, "--threads", 2)
+    run(*arguments, "--out", "whole")
+    right = runs.Run.step
+
+    def step(self, images, rate):
+        right(self, images, rate)
+        if self.adam.t == 4:
+            signal.raise_signal(signal.SIGTERM)
+
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    monkeypatch.setattr(runs.Run, "step", step)
+    assert run(*arguments, "--out", "a") == 128 + signal.SIGTERM
+    for number, handler in zip((signal.SIGINT, signal.SIGTERM), before, strict=True):
+        signal.signal(number, handler)
+    assert (small / "a/figures/curves.png").exists()
+    assert len([e for e in entries(small / "a") if "training" in e]) == 1
+    monkeypatch.setattr(runs.Run, "step", right)
+    assert run("iris_calendula", "--out", "a", "--resume") == 0
+    assert kill.differing(kill.state(small / "whole"), kill.state(small / "a")) == []
+
+
+def test_a_finished_run_says_so_and_totals_are_totals(small, flowers, capsys):  # noqa: F811
+    run("rose", "--data", flowers, "--steps", 4)
+    (small / "runs/rose/figures/curves.png").unlink()
+    log = (small / "runs/rose/log.jsonl").read_text()
+    capsys.readouterr()
+    assert run("rose", "--resume") == 0
+    assert "The run in runs/rose is finished: 4 steps" in capsys.readouterr().out
+    assert (small / "runs/rose/log.jsonl").read_text() == log
+    assert (small / "runs/rose/figures/curves.png").exists(), "what was not drawn any more is drawn"
+    assert run("rose", "--resume", "--steps", 6) == 0
+    assert [e["step"] for e in entries(small / "runs/rose") if "loss" in e] == [1, 2, 3, 4, 5, 6]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--latent", "8"], "was begun with latent 32, not 8"),
+        (["--kernel-size", "4"], "was begun with kernel-size 3, not 4"),
+        (["--seed", "1"], "was begun with seed 0, not 1"),
+        (["--overwrite"], "give one of the two"),
+        (["--data", "other"], "not those that the run in runs/rose began with"),
+        (["--out", "nowhere"], "there is no nowhere/checkpoint.npz"),
+    ],
+)
+def test_what_does_not_fit_the_run_is_refused(small, flowers, arguments, message):  # noqa: F811
+    run("rose", "--data", flowers, "--steps", 2)
+    shutil.copytree(flowers / "iris", small / "other/rose")
+    before = kill.state(small / "runs/rose")
+    with pytest.raises(UserError, match=message):
+        run("rose", "--resume", *arguments)
+    assert kill.differing(before, kill.state(small / "runs/rose")) == []
+
+
+def test_another_experiments_run_a_newer_version_and_a_mere_network_are_refused(small, flowers):  # noqa: F811
+    run("rose", "--data", flowers, "--steps", 2, "--out", "a")
+    with pytest.raises(UserError, match="the run in a was begun with name rose, not sunflower"):
+        run("sunflower", "--out", "a", "--resume")
+    arrays, header = checkpoint.read("a/checkpoint.npz")
+    for version in ("0.1.1", "0.10.0", "1.0"):
+        checkpoint.write("a/checkpoint.npz", arrays, header | {"version": version})
+        with pytest.raises(UserError, match=rf"written by scratch_ae {version}; this is 0\.1\.0"):
+            run("rose", "--out", "a", "--resume")
+    AutoEncoder(EXPERIMENTS["rose"]).save("a/checkpoint.npz")
+    with pytest.raises(UserError, match="holds a network, but no run"):
+        run("rose", "--out", "a", "--resume")
+
+
+def test_a_damaged_checkpoint_is_refused_and_the_one_before_it_offered(small, flowers):  # noqa: F811
+    run("rose", "--data", flowers, "--epochs", 2)
+    out = small / "runs/rose"
+    whole = kill.state(out)
+    (out / "checkpoint.npz").write_bytes((out / "checkpoint.npz").read_bytes()[:-1000])
+    with pytest.raises(UserError, match=r"is damaged .* before it is runs/rose/checkpoint\.before\.npz: copy that"):
+        run("rose", "--resume")
+    shutil.copy(out / "checkpoint.before.npz", out / "checkpoint.npz")
+    assert run("rose", "--resume") == 0
+    assert kill.differing(whole, kill.state(out)) == []
+
+
+@pytest.mark.skipif(runs.fcntl is None, reason="no locks on this system")
+def test_a_folder_in_use_is_left_alone(small, flowers):  # noqa: F811
+    run("rose", "--data", flowers, "--steps", 2)
+    kept = (small / "runs/rose/log.jsonl").read_bytes()
+    with open(small / "runs/rose/log.jsonl", "a") as log:
+        runs.fcntl.flock(log, runs.fcntl.LOCK_EX)
+        for way in ("--resume", "--overwrite"):
+            with pytest.raises(UserError, match="runs/rose is in use by another run"):
+                run("rose", "--data", flowers, "--steps", 4, way)
+    assert (small / "runs/rose/log.jsonl").read_bytes() == kept
+    assert run("rose", "--steps", 4, "--resume") == 0
+
+
+def test_a_full_disk_costs_nothing_that_was_saved(small, flowers, monkeypatch):  # noqa: F811
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(runs, "SAVED", 2)
+    run("rose", "--data", flowers, "--steps", 3, "--out", "whole")
+    with monkeypatch.context() as patch:
+        evaluate = runs.Run.evaluate
+        patch.setattr(runs.Run, "evaluate", lambda self: patch.setattr(np, "savez", full) or evaluate(self))
+        with pytest.raises(UserError, match=r"No space left on device\. What was saved before is whole: .*--resume"):
+            run("rose", "--data", flowers, "--steps", 3, "--out", "a")
+    assert not (small / "a/checkpoint.npz.part").exists()
+    assert checkpoint.read("a/checkpoint.npz")[1]["t"] == 2
+    assert run("rose", "--out", "a", "--resume") == 0
+    assert kill.differing(kill.state(small / "whole"), kill.state(small / "a")) == []
+
+
+@pytest.mark.filterwarnings("ignore:overflow:RuntimeWarning", "ignore:invalid value:RuntimeWarning")
+def test_the_layer_that_first_was_not_finite_is_named(small, flowers, monkeypatch):  # noqa: F811
+    right = runs.Run.step
+
+    def step(self, images, rate):
+        if self.adam.t == 2:
+            self.model.parameters()["1.w"][0, 0, 0, 0] = np.nan
+        right(self, images, rate)
+
+    monkeypatch.setattr(runs, "SAVED", 1)
+    monkeypatch.setattr(runs.Run, "step", step)
+    with pytest.raises(UserError, match=r"loss is nan after 2 steps.*: layer 1, Conv2D 8 -> 16.* has weights that are"):
+        run("rose", "--data", flowers, "--steps", 5)
+    assert checkpoint.read("runs/rose/checkpoint.npz")[1]["t"] == 2
+    model = AutoEncoder(EXPERIMENTS["rose"])
+    images = np.ones((1, 32, 32, 3), np.float32)
+    assert model.first_not_finite(images) == "every layer is finite"
+    model.parameters()["3.w"][...] = 3e38
+    assert model.first_not_finite(images).startswith("layer 3, Dense 1024 -> 32, is the first whose output")
+
+
+def test_sigterm_saves_draws_and_exits_143(tmp_path, flowers):  # noqa: F811
+    process = start(tmp_path, "rose", "--data", flowers, "--epochs", 100_000)
+    wait_for(process, "epoch   2")
+    process.send_signal(signal.SIGTERM)
+    output = process.communicate(timeout=60)[0]
+    assert process.returncode == 143, output
+    assert (tmp_path / "runs/rose/figures/curves.png").exists()
+
+
+def test_runs_killed_outright_go_on_to_the_bit():
+    """Three of the kinds of moments; `python -m tests.kill` does twenty."""
+    assert kill.kills(3) == 0

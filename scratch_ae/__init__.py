@@ -4,7 +4,7 @@ Read the files in the order of their dependence:
 
     shapes, reference, kernels, layers, losses, optim        the mathematics
     experiments, checkpoint, parallel, model, gradcheck      the network, and the proof of it
-    garden, data, preview, figures, train                    the pictures, and the training
+    garden, data, preview, figures, run, train               the pictures, and the training
     peers, ladder, bench                                     how fast it is beside Keras and PyTorch
 """
 

@@ -122,12 +122,14 @@ def race(name: str, N: int, threads: int, quick: bool, what: str) -> list[dict]:
                 check(process)
                 process.ask(f"{what} 3")
             once = max(statistics.median(process.ask(f"{what} 3")) for process in running)
-            several = max(2, min(50, int(400 / once)))
-            for _ in range(turns):
-                for process in running:
+            several = max(4, min(50, int(1000 / once)))  # the first after a rest is slower, for everyone
+            for turn in range(turns):
+                first = turn % len(running)  # nobody always follows the same one
+                for process in running[first:] + running[:first]:
                     times.setdefault(process.name, []).extend(process.ask(f"{what} {several}"))
                     time.sleep(SLEEP)
                 times.setdefault("limit", []).append(flops(model, N) / product_rate(threads) * 1e3)
+                time.sleep(SLEEP)
             peaks = {process.name: process.ask("peak 1") for process in running}
         finally:
             for process in running:

@@ -48,6 +48,8 @@ def read(file: Path | str) -> tuple[dict[str, np.ndarray], dict]:
         header = dict(json.loads(arrays.pop("header").tobytes()))
     except FileNotFoundError:
         raise UserError(f"there is no {file}. Train first: python -m scratch_ae.train rose") from None
-    except (ValueError, TypeError, AttributeError, KeyError, EOFError, OSError, zipfile.BadZipFile) as problem:
+    except (
+        ValueError, TypeError, AttributeError, KeyError, EOFError, OSError, RuntimeError, zipfile.BadZipFile
+    ) as problem:  # fmt: skip
         raise UserError(f"{file} is no checkpoint, or is damaged ({problem}). Use another, or train again.") from None
     return arrays, header

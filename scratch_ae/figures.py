@@ -31,14 +31,17 @@ TRAINING, HELD_OUT = "#0072b2", "#d55e00"  # blue and vermilion, which the colou
 PICTURES = ("pairs_training", "pairs_held_out", "blend", "morph", "alphas", "histograms", "curves")
 
 
-def draw(run: Path | str) -> list[Path]:
-    """Draw a run's pictures into its folder figures/, and return their files. UserError where a part is missing."""
+def draw(run: Path | str, data: Path | None = None) -> list[Path]:
+    """Draw a run's pictures into its folder figures/, and return their files. UserError where a part is missing.
+
+    `data` is where its pictures are now, if not where they were.
+    """
     run = Path(run)
     model = AutoEncoder.load(run / "checkpoint.npz")
     experiment, header = model.experiment, checkpoint.read(run / "checkpoint.npz")[1]
     if "data" not in header:
         raise UserError(f"{run / 'checkpoint.npz'} is no run's checkpoint: it does not say what it was trained on")
-    training, held_out = split(image_files(species_folders(header["data"], experiment.species)))
+    training, held_out = split(image_files(species_folders(data or header["data"], experiment.species)))
     (run / "figures").mkdir(exist_ok=True)
     drawn: list[Path] = []
 

@@ -6,7 +6,7 @@ threads, and the same but for rounding for another.
 
 import os
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from threading import Lock
 from typing import TypeVar
 
@@ -55,4 +55,10 @@ class Team:
         jobs = list(items)
         of_blas = 1 if len(jobs) > 1 else self.threads  # or each thread's product would start threads again
         with ONE_AT_A_TIME, self.blas.limit(limits=of_blas, user_api="blas"):
-            return list(self.pool.map(work, jobs))
+            futures = [self.pool.submit(work, job) for job in jobs]
+            try:
+                return [future.result() for future in futures]
+            finally:
+                for future in futures:
+                    future.cancel()
+                wait(futures)  # after an error too: nobody writes any more when this returns

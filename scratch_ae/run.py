@@ -61,30 +61,39 @@ class Run:
         self.model = AutoEncoder(e, options.seed, options.threads)
         self.adam = Adam(self.model.parameters())
         self.counts = {"training": len(training), "held_out": len(held_out)}
-        self.files = fingerprint(training)
+        self.files = fingerprint(training + held_out)
+        self.track = str(options.track.resolve()) if options.track else None
         self.limits = Limits(e, options)
         self.epoch, self.batches, self.loss = 1, 0, math.nan  # where training is: batches of this epoch are learnt
 
-    def open(self, out: Path, keep: int = 0) -> None:
-        """Take the folder of the results for this run alone, and open its log after so many lines."""
+    def open(self, out: Path) -> None:
+        """Take the folder of the results for this run alone, and open its log."""
         out.mkdir(parents=True, exist_ok=True)
         self.out, self.log = out, open(out / "log.jsonl", "a", buffering=1)  # noqa: SIM115  (open as long as the run)
         if fcntl:
             try:
                 fcntl.flock(self.log, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the system releases it, however the run ends
-            except OSError:
+            except BlockingIOError:
                 raise UserError(f"{out} is in use by another run. Wait for it, or choose another --out.") from None
-        lines = (out / "log.jsonl").read_bytes().splitlines(keepends=True)[:keep]
-        os.truncate(out / "log.jsonl", len(b"".join(lines)))
-        self.lines = keep
+            except OSError:  # a file system without locks
+                pass
 
-    def begin(self, out: Path) -> None:
+    def cut_log(self, keep: int) -> None:
+        """Leave the first `keep` lines of the log."""
+        lines = (self.out / "log.jsonl").read_bytes().splitlines(keepends=True)[:keep]
+        os.truncate(self.out / "log.jsonl", len(b"".join(lines)))
+        self.lines = len(lines)
+
+    def begin(self, out: Path, overwrite: bool) -> None:
         """Make the folder of the results, or empty it, and begin the log."""
         self.open(out)
+        if (out / checkpoint.NAME).exists() and not overwrite:  # since we looked, another run has ended there
+            raise UserError(f"{out} holds a trained network by now. Choose another folder with --out.")
         for name in (checkpoint.NAME, checkpoint.BEFORE, "tracked.webp"):
             (out / name).unlink(missing_ok=True)
         for name in PICTURES:
             (out / "figures" / f"{name}.png").unlink(missing_ok=True)
+        self.cut_log(0)
         threads, experiment = self.model.team.threads, asdict(self.experiment)
         self.write(version=__version__, experiment=experiment, seed=self.seed, threads=threads, images=self.counts)
 
@@ -93,7 +102,8 @@ class Run:
         if header["files"] != self.files:
             raise UserError(f"the pictures in {self.data} are not those that the run in {out} began with; name their "
                             "folder with --data, or begin anew with another --out")  # fmt: skip
-        self.open(out, header["log"])
+        self.open(out)
+        self.cut_log(header["log"])
         for name, parameter in self.model.parameters().items():
             parameter[...] = arrays[name]
             self.adam.m[name][...], self.adam.v[name][...] = arrays[f"m.{name}"], arrays[f"v.{name}"]
@@ -105,6 +115,8 @@ class Run:
     def save(self) -> None:
         """The whole state: parameters under their names, Adam's moments under m. and v. in front of them."""
         arrays = dict(self.model.parameters())
+        if not all(np.isfinite(array).all() for array in arrays.values()):
+            self.diverged("not all weights are finite")
         for moment in ("m", "v"):
             arrays |= {f"{moment}.{name}": array for name, array in getattr(self.adam, moment).items()}
         arrays["frames"], frames = self.preview.state()
@@ -113,8 +125,9 @@ class Run:
             "threads": self.model.team.threads, "data": str(self.data.resolve()), "files": self.files,
             "unusable": [[self.generator.files.index(file), why] for file, why in self.generator.unusable.items()],
             "epoch": self.epoch, "batches": self.batches, "t": self.adam.t, "loss": self.loss,
-            "log": self.lines, "frames": frames, "limits": self.limits.given,
+            "track": self.track, "log": self.lines, "frames": frames, "limits": self.limits.given,
         }  # fmt: skip
+        os.fsync(self.log.fileno())  # or a power cut might leave it shorter than the checkpoint says
         checkpoint.write(self.out / checkpoint.NAME, arrays, header, before=self.out / checkpoint.BEFORE)
 
     def step(self, images: np.ndarray, rate: float) -> None:
@@ -171,9 +184,9 @@ class Run:
 
 
 def fingerprint(files: list[Path]) -> int:
-    """A number that other files, or the same in another order, hardly share: of their names and sizes."""
+    """A number that other files, or the same in another order, hardly share: of names, folders' names and sizes."""
     sizes = (os.path.getsize(file) if file.exists() else 0 for file in files)
-    lines = "\n".join(f"{file.name} {size}" for file, size in zip(files, sizes, strict=True))
+    lines = "\n".join(f"{file.parent.name}/{file.name} {size}" for file, size in zip(files, sizes, strict=True))
     return zlib.crc32(lines.encode("utf-8", "surrogateescape"))
 
 
@@ -209,7 +222,7 @@ def train(run: Run) -> int:
                     break
                 if run.adam.t % SAVED == 0:
                     run.save()
-            if stop.signal:
+            if stop.signal and done < 1:
                 break
             quality = f" PSNR {run.evaluate()['training']['psnr']:.1f}"
             if epoch_is_over:
@@ -217,7 +230,7 @@ def train(run: Run) -> int:
                 done = run.done()  # where files were skipped, an epoch ends before its time
             run.save()
         if stop.signal:
-            if run.batches:
+            if run.batches and done < 1:
                 run.save()  # first, since a run that goes on from here knows nothing of the evaluation
                 run.evaluate()
             say("Stopped and saved; now the figures are drawn. Ctrl-C once more ends at once.")

@@ -32,7 +32,7 @@ def parser() -> Parser:
     p.add_argument("--out", type=Path, metavar="DIR", help="folder for the results (runs/EXPERIMENT)")
     p.add_argument("--epochs", type=int, metavar="N", help="train for so many passes over the training images, in all")
     p.add_argument("--steps", type=int, metavar="N", help="train for so many batches, in all")
-    p.add_argument("--minutes", type=float, metavar="M", help="train for so long")
+    p.add_argument("--minutes", type=float, metavar="M", help="train for so long, from now")
     p.add_argument("--resume", action="store_true", help="go on with the run in the folder, to the same bits")
     p.add_argument("--batch-size", type=int, metavar="B", help="images a step")
     p.add_argument("--learning-rate", type=float, metavar="L", help="of Adam, at the start")
@@ -63,7 +63,7 @@ def main(arguments: list[str]) -> int:
         say(f"The run in {out} is finished: {run.adam.t} steps. With more --epochs or --steps it goes on." if finished
             else f"Going on with epoch {run.epoch}, after {run.adam.t} steps.")  # fmt: skip
     else:
-        run.begin(out)
+        run.begin(out, options.overwrite)
     try:
         describe(experiment, run.limits)
         print(run.model.summary())
@@ -72,7 +72,7 @@ def main(arguments: list[str]) -> int:
             say(f"{len(run.generator.unusable)} of the training files could not be used.")
         run.preview.close()
         run.preview.save(out / "tracked.webp")
-        for file in draw(out):
+        for file in draw(out, options.data):
             say(str(file))
     except OSError as problem:
         raise UserError(f"{problem}. What was saved before is whole: mend this, and go on with --resume.") from None
@@ -135,6 +135,7 @@ def as_begun(options: argparse.Namespace, header: dict) -> Experiment:
         options.steps, options.epochs, options.minutes = header["limits"]
     options.data, options.seed = options.data or Path(header["data"]), header["seed"]
     options.threads = options.threads or header["threads"]
+    options.track = options.track or (Path(header["track"]) if header["track"] else None)
     experiment = experiment_from(header["experiment"])
     return replace(experiment, epochs=options.epochs or experiment.epochs)
 

@@ -77,6 +77,39 @@ def test_ctrl_c_and_going_on_is_as_never_stopped(small, flowers, monkeypatch):  
     assert kill.differing(kill.state(small / "whole"), kill.state(small / "a")) == []
 
 
+@pytest.mark.parametrize("moment", ["step", "evaluate"])
+def test_a_signal_at_the_very_end_changes_nothing(small, flowers, monkeypatch, moment):  # noqa: F811
+    arguments = ("rose", "--data", flowers, "--steps", 4, "--threads", 2)
+    run(*arguments, "--out", "whole")
+    right = getattr(runs.Run, moment)
+
+    def signalled(self, *rest):
+        if moment == "evaluate" or self.adam.t == 3:
+            signal.raise_signal(signal.SIGTERM)
+        return right(self, *rest)
+
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    with monkeypatch.context() as patch:
+        patch.setattr(runs.Run, moment, signalled)
+        patch.setattr(runs.Stop, "come", lambda self, number, _: setattr(self, "signal", number))
+        assert run(*arguments, "--out", "a") in (0, 128 + signal.SIGTERM)
+    for number, handler in zip((signal.SIGINT, signal.SIGTERM), before, strict=True):
+        signal.signal(number, handler)
+    assert run("rose", "--out", "a", "--resume") == 0
+    assert kill.differing(kill.state(small / "whole"), kill.state(small / "a")) == []
+
+
+def test_the_tracked_picture_is_tracked_on_and_pictures_may_move(small, flowers):  # noqa: F811
+    track = next((flowers / "sunflower").iterdir())
+    shutil.copytree(flowers, small / "old")
+    for out in ("whole", "a"):
+        run("rose", "--data", "old", "--steps", 9, "--track", track, "--out", out)
+    (small / "a/tracked.webp").unlink()
+    (small / "old").rename(small / "new")
+    assert run("rose", "--out", "a", "--resume", "--data", "new") == 0
+    assert kill.differing(kill.state(small / "whole"), kill.state(small / "a")) == []
+
+
 def test_a_finished_run_says_so_and_totals_are_totals(small, flowers, capsys):  # noqa: F811
     run("rose", "--data", flowers, "--steps", 4)
     (small / "runs/rose/figures/curves.png").unlink()

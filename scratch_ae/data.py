@@ -145,7 +145,7 @@ class ImageGenerator:
         at all can be used.
         """
         order = [self.files[i] for i in np.random.default_rng([self.seed, number]).permutation(len(self.files))]
-        images = self._usable([file for file in order if file not in self.unusable][skip * self.batch_size :])
+        images = self._usable(order, skip * self.batch_size)
         while batch := [image for _, image in itertools.islice(images, self.batch_size)]:
             yield np.stack(batch) * np.float32(1 / 255)
         if len(self.unusable) == len(set(self.files)):
@@ -158,10 +158,11 @@ class ImageGenerator:
         pixels = np.array([image for _, image in chosen], np.uint8)
         return pixels.reshape(-1, self.size, self.size, self.channels), [file for file, _ in chosen]
 
-    def _usable(self, files: Iterable[Path]) -> Iterator[tuple[Path, np.ndarray]]:
-        """Each file that can be used, with its picture; the others are reported once, and not tried again."""
+    def _usable(self, files: Iterable[Path], skip: int = 0) -> Iterator[tuple[Path, np.ndarray]]:
+        """Each usable file but the first `skip`, and its picture; the others are reported once and not tried again."""
         thread = ThreadPoolExecutor(1, "prefetch")
-        left, few = [file for file in files if file not in self.unusable], min(TOGETHER, self.batch_size)
+        left = [file for file in files if file not in self.unusable][skip:]
+        few = min(TOGETHER, self.batch_size)
         reading = (thread.submit(self._load, left[k : k + few])
                    for k in range(0, len(left), few))  # begins to read whenever one is taken
         try:

@@ -43,9 +43,11 @@ class Team:
         """Calls work(first, last) for some of the lines in each thread, or for all in this one where there are few."""
         here, *elsewhere = shards(count, self.threads if count >= FEW_LINES else 1)
         others = [self.pool.submit(work, part.start, part.stop) for part in elsewhere]
-        work(here.start, here.stop)
-        for other in others:
-            other.result()
+        try:
+            work(here.start, here.stop)
+        finally:
+            for other in others:
+                other.result()
 
     def map(self, work: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
         """The results of work(item), in order. Each thread takes one item after the other.

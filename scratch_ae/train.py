@@ -57,6 +57,8 @@ def main(arguments: list[str]) -> int:
         experiment = as_begun(options, header)
     options.seed = options.seed or 0
     run = Run(experiment, options.data or find_data(experiment), options)
+    describe(experiment, run.limits)
+    print(run.model.summary())
     if options.resume:
         run.resume(out, arrays, header)
         finished = run.done() == 1  # but perhaps its pictures are not drawn
@@ -65,8 +67,6 @@ def main(arguments: list[str]) -> int:
     else:
         run.begin(out, options.overwrite)
     try:
-        describe(experiment, run.limits)
-        print(run.model.summary())
         stopped = train(run)
         if run.generator.unusable:
             say(f"{len(run.generator.unusable)} of the training files could not be used.")

@@ -122,7 +122,7 @@ def race(name: str, N: int, threads: int, quick: bool, what: str) -> list[dict]:
                 check(process)
                 process.ask(f"{what} 3")
             once = max(statistics.median(process.ask(f"{what} 3")) for process in running)
-            several = max(4, min(50, int(1000 / once)))  # the first after a rest is slower, for everyone
+            several = max(4, int(1000 / once))  # a second: after a rest the first are slower, for everyone
             for turn in range(turns):
                 first = turn % len(running)  # nobody always follows the same one
                 for process in running[first:] + running[:first]:

@@ -254,7 +254,7 @@ def cases(rng: np.random.Generator) -> Iterator[tuple[str, Layer, np.ndarray, np
         layer, x = ConvTranspose2D(3, 4, K, S, padding, rng, relu=relu), rng.normal(size=(2, H, W, 3))
         layer.b = rng.normal(size=4)
         more = 0 if padding == "same" else max(K - S, 0)
-        y = reference.scatter(x, layer.w, S, padding, (H * S + more, W * S + more)) + layer.b
+        y = reference.scatter(x, layer.w.swapaxes(2, 3), S, padding, (H * S + more, W * S + more)) + layer.b
         yield str(layer), layer, x, np.where(y > 0, y, 0) if relu else y
     layer, x = Dense(6, 4, rng), rng.normal(size=(3, 6))
     layer.b = rng.normal(size=4)

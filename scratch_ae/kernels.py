@@ -18,7 +18,6 @@ there for the gradient checks, which is why squares are d*d and branches look at
 
 import os
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -39,7 +38,7 @@ from numba.extending import intrinsic, overload  # noqa: E402
 Size = tuple[int, int]
 Bias = np.ndarray | None
 Out = np.ndarray | None  # an array to write to, or None for a new one
-Share = Callable[[Callable[[int, int], None], int], object]  # calls work(first, last) until that was all lines
+Rows = tuple[int, int] | None  # from the first to before the last, or all
 
 # With AVX-512 a processor has 32 registers of 512 bits, and else at least 16 of 256.
 ROWS, BITS = (8, 512) if get_host_cpu_features().get("avx512f") else (4, 256)
@@ -173,11 +172,11 @@ def correlate_line(x, top, H, S, w, y):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def scatter_line(y, w, x, top, H, S):
-    """x[top+p, j*S+q, c] += sum_f y[j,f] * w[p,q,f,c]"""
+def scatter_line(y, w, x, top, first, H, S):
+    """x[top+p, j*S+q, c] += sum_f y[j,f] * w[p,q,f,c], of x only rows first to H"""
     (K, _, F, C), (T, step) = w.shape, y.shape
     pixels, weights, width = y.reshape(-1), w.reshape(-1), min(C, WIDE)
-    for p in range(max(0, -top), min(K, H - top)):
+    for p in range(max(0, first - top), min(K, H - top)):
         sums = x[(top + p) % len(x)].reshape(-1)
         for q in range(K):
             for c in range(0, C, width):
@@ -328,7 +327,7 @@ def convolution_backward(x, w, y, gy, relu, S, P, Q, gx, gw, gb):
             load_gradient(y, gy, relu, gb, n, images, i, gz, step)
             weights_line(x_lines, top, H, S, gz, gw)
             if len(gx):
-                scatter_line(gz, w, gx_lines, top, H, S)
+                scatter_line(gz, w, gx_lines, top, 0, H, S)
                 for row in out_of_view(i, I, S, P, H):
                     store(gx_lines[row % (K + S), Q:], step * S, no_bias, False, gx, n, images, row)
 
@@ -350,7 +349,7 @@ def transposed_convolution(x, w, b, relu, S, P, Q, y, first, last):
             for row in rows:
                 clear(y_lines[row % (K + S)])
             load(x, n, images, i, x_line, step)
-            scatter_line(x_line[: (images - 1) * step + J], w, y_lines, top, H, S)
+            scatter_line(x_line[: (images - 1) * step + J], w, y_lines, top, max(0, first * S - P), H, S)
             for row in out_of_view(i, I, S, P, H) if i >= first else range(0):
                 store(y_lines[row % (K + S), Q:], step * S, b, relu, y, n, images, row)
 
@@ -389,15 +388,19 @@ def tiled(columns: int) -> int:
 
 
 def widened(w: np.ndarray) -> np.ndarray:
-    """w (K,K,C,F) -> (K,K,C,F'), with zeros after the last filter."""
-    extra = tiled(w.shape[3]) - w.shape[3]
-    return np.pad(w, [(0, 0), (0, 0), (0, 0), (0, extra)]) if extra else w
+    """w (K,K,C,F) -> (K,K,C,F'), with zeros after the last channel."""
+    *before, F = w.shape
+    if tiled(F) == F:
+        return w
+    wide = np.zeros((*before, tiled(F)), w.dtype)
+    wide[..., :F] = w
+    return wide
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def exchange(w, found):
     """w (K,K,C,F) -> found (K,K,F,C'), a few columns at a time: to go along F first, or C, leaves the cache."""
-    K, _, C, F = w.shape
+    (K, _, C, _), (_, _, F, _) = w.shape, found.shape
     for p in range(K):
         for q in range(K):
             for first in range(0, C, WIDE):
@@ -427,25 +430,20 @@ def places(H: int, W: int, K: int, S: int, padding: str) -> tuple[Size, Size]:
     return (I, J), (P, Q)
 
 
-def whole(work: Callable[[int, int], None], lines: int) -> None:
-    """All lines of the images at once, where no threads share them."""
-    work(0, lines)
-
-
 def correlate(
     x: np.ndarray, w: np.ndarray, S: int, padding: str, b: Bias = None, relu: bool = False, y: Out = None,
-    share: Share = whole,
+    rows: Rows = None,
 ) -> np.ndarray:  # fmt: skip
     """x (N,H,W,C), w (K,K,C,F) -> y (N,I,J,F); stride S, padding 'same' or 'valid'. The convolution of networks.
 
-    With b (F,) the bias is added, and with `relu` too what is then below 0 becomes 0. y is the array to write to.
+    With b (F,) the bias is added, and with `relu` too what is then below 0 becomes 0. y is the array to write to,
+    of which only these `rows` are written.
     """
     x, w, b = alike(x, w, np.zeros(w.shape[3], w.dtype) if b is None else b)
     (N, H, W, _), (K, _, _, F) = x.shape, w.shape
     size, before = places(H, W, K, S, padding)
     y = np.empty((N, *size, F), x.dtype) if y is None else y
-    w = widened(w)
-    share(lambda first, last: convolution(x, w, b, relu, S, *before, y, first, last), size[0])
+    convolution(x, widened(w), b, relu, S, *before, y, *(rows or (0, size[0])))
     return y
 
 
@@ -464,17 +462,18 @@ def correlate_backward(
 
 def scatter(
     y: np.ndarray, w: np.ndarray, S: int, padding: str, size: Size, b: Bias = None, relu: bool = False, x: Out = None,
-    share: Share = whole,
+    rows: Rows = None,
 ) -> np.ndarray:  # fmt: skip
-    """y (N,I,J,F), w (K,K,C,F) -> x (N,H,W,C) with size = (H,W): the adjoint of `correlate` in x.
+    """y (N,I,J,F), w (K,K,F,C) -> x (N,H,W,C) with size = (H,W): the adjoint of `correlate` with w (K,K,C,F), in x.
 
     With b (C,) the bias is added, and with `relu` too what is then below 0 becomes 0. x is the array to write to.
+    Of y only these `rows` are gone through: in x as many are written, S times.
     """
-    y, w, b = alike(y, w, np.zeros(w.shape[2], w.dtype) if b is None else b)
-    K, _, C, _ = w.shape
+    y, w, b = alike(y, w, np.zeros(w.shape[3], w.dtype) if b is None else b)
+    K, _, _, C = w.shape
     x = np.empty((len(y), *size, C), y.dtype) if x is None else x
-    w, before = exchanged(w), places(*size, K, S, padding)[1]
-    share(lambda first, last: transposed_convolution(y, w, b, relu, S, *before, x, first, last), y.shape[1])
+    before = places(*size, K, S, padding)[1]
+    transposed_convolution(y, widened(w), b, relu, S, *before, x, *(rows or (0, y.shape[1])))
     return x
 
 
@@ -484,10 +483,10 @@ def scatter_backward(
 ) -> np.ndarray:  # fmt: skip
     """Writes the gradients in y and in w; returns that in b (C,). x is what `scatter` gave, gx the gradient in it."""
     y, w, x, gx = alike(y, w, x, gx)
-    sums, gb = np.zeros_like(widened(w)), np.zeros(w.shape[2], np.result_type(np.float64, w))
-    _, before = places(x.shape[1], x.shape[2], len(w), S, padding)
-    transposed_convolution_backward(y, widened(w), x, gx, relu, S, *before, gy, sums, gb)
-    gw[:] = sums[..., : w.shape[3]]
+    w, gb = exchanged(w), np.zeros(w.shape[3], np.result_type(np.float64, w))
+    sums, before = np.zeros_like(w), places(x.shape[1], x.shape[2], len(w), S, padding)[1]
+    transposed_convolution_backward(y, w, x, gx, relu, S, *before, gy, sums, gb)
+    exchange(sums, gw)
     return gb.astype(w.dtype)
 
 

@@ -56,7 +56,7 @@ class Conv2D:
     of a network has no gx, an empty array: nobody asks for the loss's gradient in the image.
     """
 
-    array, share = staticmethod(fresh), staticmethod(kernels.whole)
+    array, rows = staticmethod(fresh), None
 
     def __init__(
         self, C: int, F: int, K: int, S: int, padding: str, rng: np.random.Generator, gain: float = 2,
@@ -76,7 +76,7 @@ class Conv2D:
             raise ValueError(f"{self}: the input has the shape {x.shape}, wanted an image as large as the kernel")
         I, J = convolved(H, K, self.S, self.padding)[0], convolved(W, K, self.S, self.padding)[0]
         self.x, self.y = x, self.array("y", (N, I, J, F), np.result_type(x, self.w))  # kept for backward
-        return kernels.correlate(x, self.w, self.S, self.padding, self.b, self.relu, self.y, self.share)
+        return kernels.correlate(x, self.w, self.S, self.padding, self.b, self.relu, self.y, self.rows)
 
     def backward(self, gy: np.ndarray) -> np.ndarray:
         expect(self, "the gradient", gy, self.y.shape)
@@ -86,15 +86,22 @@ class Conv2D:
         self.gb = kernels.correlate_backward(self.x, self.w, self.y, gy, self.S, self.padding, self.relu, gx, self.gw)
         return gx
 
+    def only(self, first: int, last: int, H: int) -> tuple[int, int]:
+        """Let `forward` compute no other rows of y than first to last. Returns those of x, of H rows, that it reads."""
+        (K, *_), (_, P) = self.w.shape, convolved(H, len(self.w), self.S, self.padding)
+        self.rows = first, last
+        return max(first * self.S - P, 0), min((last - 1) * self.S - P + K, H)
+
 
 class ConvTranspose2D:
-    """The convolution's adjoint, w (K,K,F,C), b (F,): x (N,H,W,C) -> y (N,H*S,W*S,F) for 'same' padding.
+    """A convolution's adjoint, w (K,K,C,F), b (F,): x (N,H,W,C) -> y (N,H*S,W*S,F) for 'same' padding.
 
-    Roles are exchanged: this layer's x is the output of a convolution from F to C channels, and its y is the input.
+    Roles are exchanged: this layer's x is the output of a convolution from F to C channels, and its y is the input;
+    that convolution's weights are w.swapaxes(2, 3).
     With `relu` a ReLU follows inside the layer. Dumoulin & Visin 2016, chapter 4.
     """
 
-    array, share = staticmethod(fresh), staticmethod(kernels.whole)
+    array, rows = staticmethod(fresh), None
 
     def __init__(
         self, C: int, F: int, K: int, S: int, padding: str, rng: np.random.Generator, gain: float = 2,
@@ -102,18 +109,18 @@ class ConvTranspose2D:
     ):  # fmt: skip
         self.S, self.padding, self.relu = S, padding, relu
         fan_in = K * K * C / S**2  # the taps that reach a pixel, on average: K*K for stride 1, only K*K/4 for stride 2
-        self.w, self.b = he(rng, (K, K, F, C), fan_in, gain), np.zeros(F)
+        self.w, self.b = he(rng, (K, K, C, F), fan_in, gain), np.zeros(F)
 
     def __str__(self) -> str:
-        K, _, F, C = self.w.shape
+        K, _, C, F = self.w.shape
         return f"ConvTranspose2D {C} -> {F}, {K}x{K}, stride {self.S}, {self.padding}" + ", ReLU" * self.relu
 
     def forward(self, x: np.ndarray) -> np.ndarray:
-        expect(self, "the input", x, ("N", "H", "W", self.w.shape[3]))
-        (N, H, W, _), (K, _, F, _) = x.shape, self.w.shape
+        expect(self, "the input", x, ("N", "H", "W", self.w.shape[2]))
+        (N, H, W, _), (K, _, _, F) = x.shape, self.w.shape
         size = transposed(H, K, self.S, self.padding), transposed(W, K, self.S, self.padding)
         self.x, self.y = x, self.array("y", (N, *size, F), np.result_type(x, self.w))  # kept for backward
-        return kernels.scatter(x, self.w, self.S, self.padding, size, self.b, self.relu, self.y, self.share)
+        return kernels.scatter(x, self.w, self.S, self.padding, size, self.b, self.relu, self.y, self.rows)
 
     def backward(self, gy: np.ndarray) -> np.ndarray:
         expect(self, "the gradient", gy, self.y.shape)
@@ -121,6 +128,12 @@ class ConvTranspose2D:
         gx, self.gw = self.array("gx", self.x.shape, dtype), self.array("gw", self.w.shape, dtype)
         self.gb = kernels.scatter_backward(self.x, self.w, self.y, gy, self.S, self.padding, self.relu, gx, self.gw)
         return gx
+
+    def only(self, first: int, last: int, H: int) -> tuple[int, int]:
+        """Let `forward` compute of y, of H rows, hardly more than first to last. Returns those of x that it reads."""
+        K, (I, P) = len(self.w), convolved(H, len(self.w), self.S, self.padding)
+        self.rows = (first + P) // self.S, min(-(-(last + P) // self.S), I)
+        return max(self.rows[0] - (K - 1) // self.S, 0), self.rows[1]
 
 
 class Dense:

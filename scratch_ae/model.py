@@ -53,10 +53,9 @@ def mirror(layers: list[Layer], channels: int) -> None:
     paired = False  # whether the channels that a layer reads are
     for layer in layers:
         if isinstance(layer, Weighted):
-            if isinstance(layer, ConvTranspose2D):
-                w = layer.w.swapaxes(2, 3)
-            else:  # a Dense layer reads each channel once a pixel
-                w = layer.w.reshape(-1, channels, layer.w.shape[-1])
+            w = layer.w
+            if isinstance(layer, Dense):  # which reads each channel once a pixel
+                w = w.reshape(-1, channels, w.shape[-1])
             half = channels // 2
             if paired:
                 w[..., half : 2 * half, :] = -w[..., :half, :]
@@ -91,12 +90,11 @@ class AutoEncoder:
 
     def decode(self, codes: np.ndarray) -> np.ndarray:
         """Codes (N, latent) -> images (N,H,W,C) in (0,1)."""
-        return self.forward(self.decoder, codes)
+        return self.draw(codes) if len(codes) == 1 else self.forward(self.decoder, codes)
 
     def reconstruct(self, images: np.ndarray) -> np.ndarray:
         """Images (N,H,W,C) -> what is left of them after the squeeze, (N,H,W,C) in (0,1)."""
-        self.check(images)
-        return self.forward(self.layers, images)
+        return self.decode(self.encode(images))
 
     def check(self, images: np.ndarray) -> None:
         """Raise ValueError unless these are images that the network was made for."""
@@ -111,14 +109,26 @@ class AutoEncoder:
         def work(shard: slice) -> np.ndarray:
             y = x[shard].astype(self.dtype, copy=False)
             for layer in map(copy.copy, layers):
-                if len(x) == 1:  # there is one shard, so the threads share the lines of its image
-                    vars(layer)["share"] = self.team.share
                 y = layer.forward(y)
             return y
 
-        if len(x) == 1:
-            return work(slice(0, 1))
         return np.concatenate(self.team.map(work, shards(len(x), -(-len(x) // FEW))))
+
+    def draw(self, code: np.ndarray) -> np.ndarray:
+        """`decode` of one code: each thread draws rows of its own, from the first layer on, and waits for no other."""
+        *layers, sigmoid = self.decoder
+
+        def work(rows: slice) -> np.ndarray:
+            x, part = code.astype(self.dtype, copy=False), [copy.copy(layer) for layer in layers]
+            first, last, H = rows.start, rows.stop, self.experiment.size
+            for layer in reversed(part):
+                if isinstance(layer, Conv2D | ConvTranspose2D):
+                    (first, last), H = layer.only(first, last, H), H // layer.S
+            for layer in part:
+                x = layer.forward(x)
+            return copy.copy(sigmoid).forward(x[:, rows])
+
+        return np.concatenate(self.team.map(work, shards(self.experiment.size, self.team.threads)), axis=1)
 
     def loss_and_gradients(self, images: np.ndarray) -> tuple[float, dict[str, np.ndarray]]:
         """The loss of a batch (N,H,W,C) and its gradient in each parameter, by the names of `parameters`."""

@@ -14,8 +14,6 @@ from threadpoolctl import ThreadpoolController
 
 ONE_AT_A_TIME = Lock()  # BLAS's number of threads is the whole process's: two teams would restore each other's
 
-FEW_LINES = 16  # of an image: to hand over fewer takes longer than to work through them
-
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -38,16 +36,6 @@ class Team:
         self.threads = threads or processors()
         self.pool = ThreadPoolExecutor(self.threads)
         self.blas = ThreadpoolController()
-
-    def share(self, work: Callable[[int, int], None], count: int) -> None:
-        """Calls work(first, last) for some of the lines in each thread, or for all in this one where there are few."""
-        here, *elsewhere = shards(count, self.threads if count >= FEW_LINES else 1)
-        others = [self.pool.submit(work, part.start, part.stop) for part in elsewhere]
-        try:
-            work(here.start, here.stop)
-        finally:
-            for other in others:
-                other.result()
 
     def map(self, work: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
         """The results of work(item), in order. Each thread takes one item after the other.

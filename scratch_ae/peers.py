@@ -22,7 +22,7 @@ import numpy as np
 from . import UserError, checkpoint
 from .experiments import experiment_from
 from .gradcheck import error
-from .layers import Conv2D, ConvTranspose2D, Dense
+from .layers import Conv2D, ConvTranspose2D, Dense, Weighted
 from .losses import EPS
 from .model import AutoEncoder
 from .optim import Adam
@@ -67,7 +67,7 @@ def keras(model: AutoEncoder, images: np.ndarray, how: str) -> Contender:
         x = layers.Conv2DTranspose(F, e.kernel_size, strides=2, padding="same", activation="relu")(x)
     x = layers.Conv2D(e.channels, 1, activation="sigmoid")(x)
     network, decoder = keras.Model(image, x), keras.Model(code, x)
-    network.set_weights(list(model.parameters().values()))
+    network.set_weights(for_keras(model, list(model.parameters().values())))
     optimiser = keras.optimizers.Adam(RATE, epsilon=1e-12)  # added before the correction, not after it as ours
     data, one, w = tf.constant(images), tf.zeros((1, e.latent)), e.tv_weight
 
@@ -100,6 +100,13 @@ def keras(model: AutoEncoder, images: np.ndarray, how: str) -> Contender:
     return Contender(gradients, lambda: step().numpy(), lambda: decode().numpy())
 
 
+def for_keras(model: AutoEncoder, arrays: list[np.ndarray]) -> list[np.ndarray]:
+    """Weights or gradients, in the order of `parameters`, as Keras lays them out: (K,K,F,C) for ConvTranspose2D."""
+    owners = [layer for layer in model.layers if isinstance(layer, Weighted) for _ in ("w", "b")]
+    return [array.swapaxes(2, 3) if array.ndim == 4 and isinstance(layer, ConvTranspose2D) else array
+            for layer, array in zip(owners, arrays, strict=True)]  # fmt: skip
+
+
 def turned(w: np.ndarray) -> np.ndarray:
     """(K,K,C,F) -> (F,C,K,K), turned by half a turn."""
     return np.ascontiguousarray(w.transpose(3, 2, 0, 1)[:, :, ::-1, ::-1])
@@ -111,8 +118,10 @@ def for_torch(model: AutoEncoder, arrays: list[np.ndarray]) -> list[np.ndarray]:
     found: list[np.ndarray] = []
     side, channels = e.size // 2 ** len(e.filters), e.filters[-1]
     for layer in model.layers:
-        if isinstance(layer, Conv2D | ConvTranspose2D):
+        if isinstance(layer, Conv2D):
             found += [turned(next(rest)), next(rest)]
+        elif isinstance(layer, ConvTranspose2D):
+            found += [turned(next(rest).swapaxes(2, 3)), next(rest)]
         elif isinstance(layer, Dense):
             w, b = next(rest), next(rest)
             if len(found) == 2 * len(e.filters):  # the encoder's
@@ -256,7 +265,8 @@ def serve(name: str, job: str, threads: int) -> None:
     model, images, value, wanted = read_job(Path(job), threads)
     contender = CONTENDERS[name][1](model, images)
     found_value, found = contender.gradients()
-    wanted = for_torch(model, wanted) if CONTENDERS[name][0] == "torch" else wanted
+    layout = {"torch": for_torch, "tensorflow": for_keras}.get(CONTENDERS[name][0], lambda _, arrays: arrays)
+    wanted = layout(model, wanted)
     flat = [np.concatenate([np.ravel(a) for a in arrays]) for arrays in (found, wanted)]
     answers.write(json.dumps({"loss": abs(found_value - value) / value, "gradients": error(*flat)}) + "\n")
     for line in sys.stdin:

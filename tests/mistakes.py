@@ -153,7 +153,7 @@ class KernelFlipped(Conv2D):
 
     def backward(self, gy):
         super().backward(gy)
-        return kernels.scatter(gy, np.ascontiguousarray(self.w[::-1, ::-1]), self.S, self.padding, self.x.shape[1:3])
+        return kernels.scatter(gy, self.w[::-1, ::-1].swapaxes(2, 3), self.S, self.padding, self.x.shape[1:3])
 
 
 @mistake
@@ -171,8 +171,7 @@ class WeightsNotTransposed(Conv2D):
     def backward(self, gy):
         super().backward(gy)
         K, _, C, F = self.w.shape
-        wrong = self.w.transpose(0, 1, 3, 2).reshape(K, K, C, F)
-        return kernels.scatter(gy, np.ascontiguousarray(wrong), self.S, self.padding, self.x.shape[1:3])
+        return kernels.scatter(gy, self.w.reshape(K, K, F, C), self.S, self.padding, self.x.shape[1:3])
 
 
 @mistake
@@ -228,7 +227,7 @@ class TransposeFlipped(ConvTranspose2D):
 
     def backward(self, gy):
         super().backward(gy)
-        return kernels.correlate(gy, np.ascontiguousarray(self.w[::-1, ::-1]), self.S, self.padding)
+        return kernels.correlate(gy, self.w[::-1, ::-1].swapaxes(2, 3), self.S, self.padding)
 
 
 @mistake

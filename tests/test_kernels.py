@@ -20,6 +20,18 @@ def numbers(rng, shape, dtype):
     return (values + 1j * rng.normal(size=shape) if dtype is np.complex128 else values).astype(dtype)
 
 
+def in_parts(rng, work, lines=None):
+    """work(out, rows) for two parts of the rows into one array, which it is to make where it is given None."""
+    whole = work(None, None)
+    lines = whole.shape[1] if lines is None else lines
+    out, cut = np.full_like(whole, np.nan), rng.integers(lines + 1)
+    for rows in ((0, cut), (cut, lines)):
+        if rows[0] < rows[1]:
+            work(out, rows)
+    assert np.array_equal(out, whole)
+    return out
+
+
 def assert_all_equal_the_loops(dtype, shape, K, S, padding, relu, seed):
     """Both convolutions, forward and backward, with bias and perhaps ReLU, lines in two parts, against the loops."""
     N, H, W, C, F = shape
@@ -31,19 +43,14 @@ def assert_all_equal_the_loops(dtype, shape, K, S, padding, relu, seed):
     def rectified(z):
         return np.where(z.real > 0, z, 0) if relu else z
 
-    def in_two_parts(work, lines):
-        cut = rng.integers(lines + 1)
-        for first, last in ((0, cut), (cut, lines)):
-            if first < last:
-                work(first, last)
-
-    y = kernels.correlate(x, w, S, padding, by, relu, share=in_two_parts)
-    z = kernels.scatter(y, w, S, padding, (H, W), bx, relu, share=in_two_parts)
+    y = in_parts(rng, lambda y, rows: kernels.correlate(x, w, S, padding, by, relu, y, rows))
+    v = w.swapaxes(2, 3)
+    z = in_parts(rng, lambda z, rows: kernels.scatter(y, v, S, padding, (H, W), bx, relu, z, rows), len(y[0]))
     gy, gz = numbers(rng, y.shape, dtype), numbers(rng, z.shape, dtype)
     before = [a.copy() for a in (x, w, y, z, gy, gz)]
-    gx, gw, g, gv = (np.full_like(a, 7) for a in (x, w, y, w))  # what an array held before does not matter
+    gx, gw, g, gv = (np.full_like(a, 7, order="C") for a in (x, w, y, v))  # what an array held before does not matter
     gb = kernels.correlate_backward(x, w, y, gy, S, padding, relu, gx, gw)
-    gc = kernels.scatter_backward(y, w, z, gz, S, padding, relu, g, gv)
+    gc = kernels.scatter_backward(y, v, z, gz, S, padding, relu, g, gv)
     assert all(np.array_equal(a, b) for a, b in zip(before, (x, w, y, z, gy, gz), strict=True))
     if relu:
         gy, gz = np.where(y.real > 0, gy, 0), np.where(z.real > 0, gz, 0)
@@ -54,7 +61,7 @@ def assert_all_equal_the_loops(dtype, shape, K, S, padding, relu, seed):
         (gb, gy.sum((0, 1, 2))),
         (z, rectified(reference.scatter(y, w, S, padding, (H, W)) + bx)),
         (g, reference.correlate(gz, w, S, padding)),
-        (gv, reference.correlate_weights(gz, y, K, S, padding)),
+        (gv, reference.correlate_weights(gz, y, K, S, padding).swapaxes(2, 3)),
         (gc, gz.sum((0, 1, 2))),
     ):
         assert ours.dtype == dtype

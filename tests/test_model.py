@@ -45,9 +45,9 @@ def test_the_network_is_what_the_loops_say(kernel_size):
     y = (codes @ p["4.w"] + p["4.b"]).reshape(3, 4, 4, 6)
     for k, side in ((6, 8), (7, 16)):
         assert p[f"{k}.w"].shape[0] == kernel_size
-        y = np.maximum(reference.scatter(y, p[f"{k}.w"], 2, "same", (side, side)) + p[f"{k}.b"], 0)
+        y = np.maximum(reference.scatter(y, p[f"{k}.w"].swapaxes(2, 3), 2, "same", (side, side)) + p[f"{k}.b"], 0)
     y = 1 / (1 + np.exp(-(y @ p["8.w"][0, 0] + p["8.b"])))
-    assert [p[f"{k}.w"].shape[2] for k in (6, 7)] == [6, 4], "the filters in mirrored order"
+    assert [p[f"{k}.w"].shape[3] for k in (6, 7)] == [6, 4], "the filters in mirrored order"
     assert np.allclose(model.encode(x), codes, rtol=1e-10)
     assert np.allclose(model.reconstruct(x), y, rtol=1e-10)
     dx, dy = np.zeros_like(y), np.zeros_like(y)

@@ -74,10 +74,3 @@ def test_an_error_in_a_thread_reaches_the_caller():
 
 def test_processors():
     assert Team().threads == processors() >= 1
-
-
-@pytest.mark.parametrize("count", [1, 15, 16, 17])
-def test_lines_are_shared_and_each_is_done_once(count):
-    done = []
-    Team(3).share(lambda first, last: done.extend(range(first, last)), count)
-    assert sorted(done) == list(range(count))

@@ -34,9 +34,9 @@ def test_flowers_is_the_network_of_iris_calendula():
     assert set(EXPERIMENTS) == {"flowers", *(name for name, _ in NETWORKS)}
 
 
-def to_torch(w):
-    """A kernel (K,K,C,F) of a convolution, or (K,K,F,C) of a transposed one, is (F,C,K,K), or (C,F,K,K), in PyTorch."""
-    return w.permute(3, 2, 0, 1) if w.ndim == 4 else w
+def to_torch(w, transposed=False):
+    """A kernel (K,K,C,F) is (F,C,K,K) in PyTorch, and for a transposed convolution (C,F,K,K)."""
+    return w.permute(2, 3, 0, 1) if transposed else w.permute(3, 2, 0, 1)
 
 
 def network(experiment, p, x):
@@ -53,7 +53,7 @@ def network(experiment, p, x):
     k += 4
     for _ in range(depth):  # the whole output, of which 'same' cuts (K-2)//2 before and the rest after
         size, before = 2 * x.shape[2], (experiment.kernel_size - 2) // 2
-        x = functional.conv_transpose2d(x, to_torch(p[f"{k}.w"]), p[f"{k}.b"], 2)
+        x = functional.conv_transpose2d(x, to_torch(p[f"{k}.w"], transposed=True), p[f"{k}.b"], 2)
         x = functional.relu(x[:, :, before : before + size, before : before + size])
         k += 1
     return torch.sigmoid(functional.conv2d(x, to_torch(p[f"{k}.w"]), p[f"{k}.b"]))

@@ -16,7 +16,6 @@ from .figures import draw
 from .run import Limits, Progress, Run, say, train
 
 GARDEN = 300  # rendered pictures of each species
-PHOTOGRAPHS = "https://www.kaggle.com/datasets/l3llff/flowers"
 OVERRIDES = ("batch_size", "learning_rate", "tv_weight", "latent", "kernel_size", "epochs")
 
 
@@ -168,7 +167,7 @@ def find_data(experiment: Experiment) -> Path:
         return photographs
     species = experiment.species or tuple(garden.SPECIES)
     print(f"Learning from rendered flowers in {rendered}, since there are no photographs of them in {photographs}.")
-    print(f"Photographs: download {PHOTOGRAPHS} and unpack it there, or name a folder with --data.")
+    print("Photographs: python -m scratch_ae.download, or name a folder of your own with --data.")
     missing = sum(not (rendered / name / f"{k:05d}.jpg").exists() for name in species for k in range(GARDEN))
     if missing:
         with Progress() as bar:

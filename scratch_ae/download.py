@@ -1,0 +1,240 @@
+"""Photographs into data/flowers, one folder a species: python -m scratch_ae.download"""
+
+import argparse
+import errno
+import importlib.util
+import os
+import shutil
+import stat
+import subprocess
+import sys
+import tempfile
+import time
+import zipfile
+import zlib
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO
+
+from tqdm import tqdm
+
+from . import UserError, command
+from .data import UnusableImage, image_files, load_image, species_folders
+from .parallel import processors
+from .run import Progress, say
+
+DATASET = "l3llff/flowers"
+KNOWN = {"rose": 999, "sunflower": 1027, "iris": 1054, "calendula": 978}  # pictures in DATASET, of 15,740 in all
+FILES, BYTES = 200_000, 8 << 30  # that are unpacked at most: an archive may claim a thousand times what it weighs
+
+File = tuple[PurePosixPath, int, Callable[[], BinaryIO]]  # its path, its bytes, and what opens it
+
+
+def parser() -> argparse.ArgumentParser:
+    p = argparse.ArgumentParser(prog="python -m scratch_ae.download", description="Get photographs to learn from.")
+    source = p.add_mutually_exclusive_group()
+    source.add_argument("--dataset", default=DATASET, metavar="OWNER/NAME", help=f"a set on Kaggle ({DATASET})")
+    source.add_argument("--archive", type=Path, metavar="FILE", help="a zip file that is already here")
+    source.add_argument("--folder", type=Path, metavar="DIR", help="a tree of folders that is already here")
+    p.add_argument("--dest", type=Path, default=Path("data"), metavar="DIR", help="where flowers/ is made (data)")
+    return p
+
+
+def main(arguments: list[str]) -> int:
+    options = parser().parse_args(arguments)
+    flowers, part = options.dest / "flowers", options.dest / "flowers.part"
+    if flowers.exists():
+        raise UserError(f"{flowers} is already there. Remove it, or name another folder with --dest.")
+    options.dest.mkdir(parents=True, exist_ok=True)
+    try:
+        shutil.rmtree(part, ignore_errors=True)  # of a run that was stopped
+        if options.folder:
+            unpack(list(in_folder(options.folder)), part, str(options.folder))
+        else:
+            archive = options.archive or fetch(options.dataset, options.dest)
+            unpack_archive(archive, part)
+        report(part)
+        part.rename(flowers)
+    except OSError as problem:
+        if problem.errno == errno.ENOSPC:
+            raise UserError(f"the disk with {options.dest} is full. Make room, and give the command again.") from None
+        raise
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    if not (options.archive or options.folder):
+        shutil.rmtree(archive.parent)
+    elsewhere = "" if options.dest == Path("data") else f" --data {flowers}"
+    say(f"They are in {flowers}. Now: python -m scratch_ae.train rose{elsewhere}")
+    return 0
+
+
+# ---- from Kaggle ----------------------------------------------------------------------------------------------------
+
+
+def fetch(dataset: str, dest: Path) -> Path:
+    """The set's zip file, downloaded by the package kaggle in a process of its own; what is half there is gone on with.
+
+    Only the command may download without an account; importing the package asks for a token. UserError: why not.
+    """
+    owner, _, name = dataset.partition("/")
+    if not owner or not name or "/" in name:
+        raise UserError(f"--dataset is OWNER/NAME, as {DATASET}, not {dataset}")
+    otherwise = (
+        f"Or download https://www.kaggle.com/datasets/{dataset} with a browser and give the file to --archive. Without "
+        "photographs, training renders its own flowers."
+    )
+    if not importlib.util.find_spec("kaggle"):
+        raise UserError(f"the package kaggle is not installed: pip install '.[kaggle]'. {otherwise}")
+    folder = dest / f".{owner}.{name}.download"
+    folder.mkdir(exist_ok=True)
+    call = [sys.executable, "-m", "kaggle", "datasets", "download", dataset, "--path", str(folder), "--quiet"]
+    say(f"Downloading {dataset} from Kaggle.")
+    with tempfile.TemporaryFile("w+") as output:
+        with subprocess.Popen(call, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT) as process:
+            try:
+                watch(process, folder)
+            except KeyboardInterrupt:
+                process.terminate()
+                say("What has come is kept: the same command goes on with it.")
+                raise
+        output.seek(0)
+        said = output.read()
+    found = list(folder.glob("*.zip"))
+    if process.returncode or len(found) != 1:
+        if not found:
+            shutil.rmtree(folder)
+        raise UserError(f"{reason(said, dataset)} {otherwise}")
+    return found[0]
+
+
+def watch(process: subprocess.Popen, folder: Path) -> None:
+    """Tell how much has come, until the process ends. How much there will be, kaggle alone knows."""
+    with tqdm(unit="B", unit_scale=True, delay=1, mininterval=1 if sys.stderr.isatty() else 30) as bar:
+        while process.poll() is None:
+            time.sleep(0.1)
+            bar.update(sum(file.stat().st_size for file in folder.glob("*")) - bar.n)
+
+
+def reason(said: str, dataset: str) -> str:
+    """What went wrong and what to do, from what kaggle said."""
+    login = f"Kaggle wants a login for {dataset}, or does not know your token any more: run `kaggle auth login`."
+    broken = "the connection to Kaggle broke off. What has come is kept: give the command again."
+    known = (
+        ("Authentication required", login),
+        ("401 Client", login),
+        ("403 Client", f"Kaggle forbids {dataset}: it is private, or its terms must be accepted on its page first."),
+        ("404 Client", f"there is no {dataset} on Kaggle: the name is wrong, or the set was removed."),
+        ("429 Client", "Kaggle had too many requests from here: wait an hour."),
+        ("No space left", "the disk is full. Make room there; what has come is kept."),
+        ("resolve", "Kaggle cannot be reached: are you online?"),
+        ("onnection", broken),
+        ("imed out", broken),
+    )
+    for sign, text in known:
+        if sign in said:
+            return text
+    last = said.strip().splitlines()[-1:] or ["nothing"]
+    return f"kaggle did not bring {dataset}. It said: {last[0][:300]}."
+
+
+# ---- into folders ---------------------------------------------------------------------------------------------------
+
+
+def unpack_archive(archive: Path, to: Path) -> None:
+    """`unpack` of a zip file. UserError when it is none, is damaged, or holds what no set of pictures does."""
+    try:
+        with zipfile.ZipFile(archive) as opened:
+            unpack(list(in_archive(opened, archive)), to, str(archive))
+    except FileNotFoundError:
+        raise UserError(f"there is no {archive}; give --archive a zip file") from None
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError, ValueError) as problem:
+        if isinstance(problem, UserError):
+            raise
+        raise UserError(f"{archive} is no zip file, or is damaged ({problem}). Get it anew.") from None
+
+
+def in_archive(opened: zipfile.ZipFile, archive: Path) -> Iterator[File]:
+    """The files in a zip file. UserError when one is a link or leads out of the folder."""
+    for member in opened.infolist():
+        path, mode = PurePosixPath(member.filename.replace("\\", "/")), member.external_attr >> 16
+        if path.is_absolute() or ".." in path.parts or ":" in str(path):
+            raise UserError(f"{archive} holds {member.filename!r}, which leads out of the folder; nothing is unpacked.")
+        if stat.S_ISLNK(mode):
+            raise UserError(f"{archive} holds {member.filename!r}, a link; nothing is unpacked")
+        if not member.is_dir():
+            yield path, member.file_size, partial(opened.open, member)  # type: ignore[misc]
+
+
+def in_folder(folder: Path) -> Iterator[File]:
+    """The files in a tree, without what links lead to. UserError when it cannot be read."""
+
+    def unreadable(problem: OSError) -> None:
+        raise UserError(f"{problem.filename} cannot be read ({problem.strerror}); give --folder a tree of pictures")
+
+    for place, _, names in os.walk(folder, onerror=unreadable):
+        for file in (Path(place) / name for name in sorted(names)):
+            if stat.S_ISREG(file.lstat().st_mode):
+                path = PurePosixPath(file.relative_to(folder).as_posix())
+                yield path, file.stat().st_size, partial(open, file, "rb")  # type: ignore[misc]
+
+
+def unpack(files: list[File], to: Path, source: str) -> None:
+    """Write each file to to/<the last folder of its path>/<its name>; files outside a folder and hidden ones are left.
+
+    UserError when there are none, too many, or too large ones for the limits or for the disk.
+    """
+    chosen = [file for file in files if len(file[0].parts) > 1 and not any(p[0] == "." for p in file[0].parts)]
+    size = sum(size for _, size, _ in chosen)
+    if not chosen:
+        raise UserError(f"{source} has no files in folders; it should hold one folder of pictures a species")
+    if len(chosen) > FILES or size > BYTES:
+        raise UserError(f"{source} holds {len(chosen):,} files of {size / 1e9:.1f} GB together, too much for pictures")
+    to.mkdir()
+    if size > shutil.disk_usage(to).free:
+        raise UserError(f"{source} needs {size / 1e6:.0f} MB, and the disk with {to.parent} has less. Make room there.")
+    with Progress() as bar:
+        for k, (path, _, opener) in enumerate(chosen, 1):
+            folder = to / path.parts[-2]
+            folder.mkdir(exist_ok=True)
+            name, n = path.name, 1
+            while (folder / name).exists():  # as in train/rose/1.jpg and test/rose/1.jpg
+                n += 1
+                name = f"{path.stem}-{n}{path.suffix}"
+            with opener() as stream, open(folder / name, "wb") as out:
+                shutil.copyfileobj(stream, out)
+            bar.update(k / len(chosen), f"{k} of {len(chosen)} files")
+
+
+def report(folder: Path) -> None:
+    """Say how many pictures there are of each species, and which files are none. UserError when all are."""
+    counts, bad, files = Counter[str](), list[str](), image_files(species_folders(folder, []))
+
+    def look(file: Path) -> str | None:
+        try:
+            load_image(file, 32)
+        except UnusableImage as problem:
+            return f"{file.relative_to(folder)} is no picture: {problem}"
+        return None
+
+    with Progress() as bar, ThreadPoolExecutor(processors()) as pool:
+        for k, (file, problem) in enumerate(zip(files, pool.map(look, files), strict=True), 1):
+            counts[file.parent.name] += problem is None
+            bad += [problem] if problem else []
+            bar.update(k / len(files), f"{k} of {len(files)} looked at")
+    if not counts.total():
+        raise UserError(f"none of the {len(files)} files is a picture (as {bad[0]})")
+    for name, count in sorted(counts.items()):
+        known = KNOWN.get(name, count)
+        say(f"{count:7,} {name}" + (f" ({DATASET} had {known:,})" if count != known else ""))
+    say(f"{counts.total():7,} pictures in all" + ("" if counts.total() == 15_740 else f" ({DATASET} had 15,740)"))
+    for line in bad[:10]:
+        say(line)
+    if bad:
+        say(f"{len(bad)} files are no pictures; training will skip them.")
+
+
+if __name__ == "__main__":
+    command(main)

@@ -89,7 +89,10 @@ def load_image(file: Path | str, size: int, channels: int = 3) -> np.ndarray:
             ImageOps.exif_transpose(image, in_place=True)
             # Hamming: antialiased, nearly as sharp as bicubic at two thirds of its time, and it does not overshoot.
             square = ImageOps.fit(_opaque(image), (size, size), Image.Resampling.HAMMING)
-        return np.array(square.convert("RGB" if channels == 3 else "L")).reshape(size, size, channels)
+        pixels = np.array(square.convert("RGB" if channels == 3 else "L")).reshape(size, size, channels)
+        if not pixels.any():  # what a decoder leaves where a file claims more than it holds
+            raise UnusableImage("all black")
+        return pixels
     except UnusableImage:
         raise
     except UnidentifiedImageError as error:
@@ -133,6 +136,8 @@ class ImageGenerator:
         self.size, self.batch_size, self.seed, self.channels = size, batch_size, seed, channels
         self.prefetch, self.report = prefetch, report
         self.unusable: dict[Path, str] = {}
+        self.decoded: np.ndarray | None = None  # what `cache.cached` gave for `files`
+        self.row = {file: k for k, file in enumerate(self.files)}
 
     def __len__(self) -> int:
         """Batches an epoch when every file can be used."""
@@ -184,7 +189,11 @@ class ImageGenerator:
         loaded: list[tuple[Path, np.ndarray | UnusableImage]] = []
         for file in files:
             try:
-                loaded.append((file, load_image(file, self.size, self.channels)))
+                row = None if self.decoded is None else self.decoded[self.row[file]]
+                if row is not None and row["usable"]:
+                    loaded.append((file, np.array(row["pixels"])))
+                else:
+                    loaded.append((file, load_image(file, self.size, self.channels)))
             except UnusableImage as reason:
                 loaded.append((file, reason))
         return loaded

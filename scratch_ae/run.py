@@ -16,6 +16,7 @@ import numpy as np
 from tqdm import tqdm
 
 from . import UserError, __version__, checkpoint
+from .cache import cached
 from .data import ImageGenerator, image_files, load_images, species_folders, split
 from .experiments import Experiment
 from .figures import PICTURES
@@ -31,6 +32,7 @@ except ImportError:  # Windows, where two runs in one folder are not noticed
     fcntl = None  # type: ignore[assignment]
 
 EVALUATED = 128  # images of each part, after each epoch
+CACHE = Path("data/cache")
 SAVED = 1000  # steps from one checkpoint to the next within an epoch: a few minutes
 
 
@@ -41,7 +43,11 @@ class Run:
         e = self.experiment = experiment
         self.data, self.seed = data, options.seed
         training, held_out = split(image_files(species_folders(data, e.species)))
+        self.limits = Limits(e, options)
         self.generator = ImageGenerator(training, e.size, e.batch_size, options.seed, e.channels, report=say)
+        if not options.no_cache and self.limits.passes(len(self.generator)) > 1:
+            with Progress() as bar:
+                self.generator.decoded = cached(training, e.size, e.channels, CACHE, bar.update, say)
         images, files = self.generator.images(EVALUATED)
         self.parts = {"training": images}
         self.parts["held_out"], _ = load_images(held_out, e.size, e.channels, EVALUATED, report=say)
@@ -63,7 +69,6 @@ class Run:
         self.counts = {"training": len(training), "held_out": len(held_out)}
         self.files = fingerprint(training + held_out)
         self.track = str(options.track.resolve()) if options.track else None
-        self.limits = Limits(e, options)
         self.epoch, self.batches, self.loss = 1, 0, math.nan  # where training is: batches of this epoch are learnt
 
     def open(self, out: Path) -> None:
@@ -198,6 +203,10 @@ class Limits:
         self.epochs = options.epochs if self.steps or self.minutes else experiment.epochs
         self.given = options.steps, options.epochs, options.minutes
         self.start = time.perf_counter()
+
+    def passes(self, batches: int) -> float:
+        """Over the pictures, of so many batches, at most."""
+        return min(self.epochs or math.inf, (self.steps or math.inf) / batches)
 
     def progress(self, steps: int, epochs: float) -> float:
         elapsed = (time.perf_counter() - self.start) / 60

@@ -43,6 +43,7 @@ def parser() -> Parser:
     p.add_argument("--track", type=Path, metavar="FILE", help="the picture to watch (the first training image)")
     modes = ("auto", "window", "off")
     p.add_argument("--preview", choices=modes, default="auto", help="the window that shows it (auto)")
+    p.add_argument("--no-cache", action="store_true", help="decode the pictures in each epoch, and keep none on disk")
     p.add_argument("--overwrite", action="store_true", help="replace an earlier run in the same folder")
     p.add_argument("--version", action="version", version=f"scratch_ae {__version__}")
     return p

@@ -27,6 +27,7 @@ from scratch_ae.data import (
     species_folders,
     split,
 )
+from tests import fuzz
 
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
 COLOURS = {"R": RED, "G": GREEN, "B": BLUE, "W": WHITE}
@@ -77,7 +78,8 @@ def png(width: int, height: int, rows: bytes) -> bytes:
 UNUSABLE = {  # name of a file, with a word of the reason that is expected
     "cut.jpg": "truncated", "cut.png": "truncated", "cut.bmp": "truncated", "cut.webp": "cannot be read",
     "changed.png": "cannot be read", "empty.jpg": "empty", "notes.txt": "not an image", "huge.png": "exceeds limit of",
-    "linked.jpg": "No such file", "float.tif": "range", "wide.tif": "range"}
+    "linked.jpg": "No such file", "float.tif": "range", "wide.tif": "range",
+    "black.png": "all black"}
 
 
 def unusable_files(folder: Path) -> dict[Path, str]:
@@ -95,6 +97,7 @@ def unusable_files(folder: Path) -> dict[Path, str]:
     (folder / "linked.jpg").symlink_to(folder / "elsewhere.jpg")
     Image.new("F", (8, 8), 0.5).save(folder / "float.tif")
     Image.new("I", (8, 8), 70_000).save(folder / "wide.tif")
+    Image.new("RGB", (8, 8)).save(folder / "black.png")
     return {folder / name: reason for name, reason in UNUSABLE.items()}
 
 
@@ -413,7 +416,7 @@ def test_unusable_files_are_reported_once_and_their_places_taken(tmp_path: Path)
     good = grey_files(tmp_path / "good", 9)
     lines: list[str] = []
     generator = ImageGenerator([tmp_path / "good", tmp_path / "bad"], 4, 4, report=lines.append)
-    assert len(generator.files) == 20
+    assert len(generator.files) == 9 + len(UNUSABLE)
     for epoch in range(2):
         batches = list(generator.epoch(epoch))
         assert [len(batch) for batch in batches] == [4, 4, 1]
@@ -465,6 +468,37 @@ def test_a_file_that_vanishes_between_epochs_is_skipped(tmp_path: Path) -> None:
     files[2].unlink()
     assert sorted(numbers(list(generator.epoch(1)))) == [0, 1, 3, 4]
     assert generator.unusable == {files[2]: "cannot be read (No such file or directory)"}
+
+
+def test_a_file_that_vanishes_in_mid_epoch_is_skipped(tmp_path: Path) -> None:
+    files, lines = grey_files(tmp_path, 12), list[str]()
+    generator = ImageGenerator(files, 4, 2, prefetch=1, report=lines.append)
+    order = [files[i] for i in np.random.default_rng([0, 0]).permutation(12)]
+    batches = generator.epoch(0)
+    first = next(batches)
+    order[9].unlink()
+    assert numbers([first, *batches]) == [files.index(file) for file in order if file != order[9]]
+    assert lines == [f"skipped {order[9]}: cannot be read (No such file or directory)"]
+
+
+def test_odd_but_whole_pictures_are_taken(tmp_path: Path) -> None:
+    """One pixel, one line of them, more pixels than a screen has, several frames."""
+    red, blue = (Image.new("RGB", (5, 5), colour) for colour in ("red", "blue"))
+    for name, picture, options in (
+        ("one.png", red.resize((1, 1)), {}), ("line.png", red.resize((20_000, 1)), {}),
+        ("column.jpg", red.resize((1, 20_000)), {}), ("large.jpg", red.resize((9000, 7000)), {}),
+        ("moves.gif", red.quantize(), {"save_all": True, "append_images": [blue.quantize()]}),
+        ("moves.webp", red, {"save_all": True, "append_images": [blue], "lossless": True}),
+        ("moves.png", red, {"save_all": True, "append_images": [blue]}),
+    ):  # fmt: skip
+        picture.save(tmp_path / name, **options)
+        found = load_image(tmp_path / name, 8)
+        assert np.abs(found.astype(int) - RED).max() <= 2, name
+
+
+def test_damaged_files_are_reported_and_nothing_else_happens() -> None:
+    """A few of them; `python -m tests.fuzz` makes five thousand."""
+    assert fuzz.fuzz(400, seed=1) == 0
 
 
 def test_nothing_usable(tmp_path: Path) -> None:

@@ -1,0 +1,86 @@
+"""Decoded pictures kept on disk, so that from the second pass on nothing is decoded; mapped, not read, into memory."""
+
+import contextlib
+import hashlib
+import os
+import time
+import zlib
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+
+from .data import UnusableImage, load_image
+from .parallel import processors
+
+FORMAT = 1  # to be raised when `load_image` draws a file differently
+BLOCK = 64  # pictures in memory at a time while the cache is written
+STALE = 3600  # seconds after which a half-written file is nobody's any more
+
+
+def cached(files: Sequence[Path], size: int, channels: int, folder: Path, progress: Callable[[float, str], None],
+           report: Callable[[str], None]) -> np.ndarray | None:  # fmt: skip
+    """The pictures of these files in their order: (n,) of the fields `usable` and `pixels` (size, size, channels).
+
+    They are mapped from a file in `folder`, which is written first where there is none of these very files: the same
+    paths, sizes and times. It replaces one of what was in the same places before. None, told to `report`, when the disk
+    is too full or the folder cannot be written.
+    """
+    kind = np.dtype([("usable", "?"), ("pixels", "u1", (size, size, channels))])
+    places = "\n".join(sorted({str(file.absolute().parent) for file in files}))
+    group = f"{size}x{channels}-{zlib.crc32(os.fsencode(places)):08x}"
+    key = hashlib.sha256(os.fsencode("\n".join([f"{FORMAT}", *map(described, files)]))).hexdigest()[:16]
+    whole, part = folder / f"{group}-{key}.npy", folder / f"{group}-{key}.{os.getpid()}.part"
+    try:
+        if not whole.exists():
+            folder.mkdir(parents=True, exist_ok=True)
+            for old in (*folder.glob(f"{group}-*.npy"), *folder.glob("*.part")):
+                if old.suffix == ".npy" or time.time() - old.stat().st_mtime > STALE:
+                    old.unlink(missing_ok=True)
+            write(part, files, kind, progress)
+            os.replace(part, whole)  # when two runs write it at once, the second replaces it by its like
+        rows: np.ndarray = np.load(whole, mmap_mode="r")
+        if rows.dtype == kind and rows.shape == (len(files),):
+            return rows
+        problem: Exception = ValueError("other pictures are in it")
+    except (OSError, ValueError, EOFError) as found:
+        problem = found
+    finally:
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
+    report(f"No cache in {folder} ({problem}), so the pictures are decoded in each epoch.")
+    if not isinstance(problem, OSError):  # damaged, and written anew next time
+        whole.unlink(missing_ok=True)
+    return None
+
+
+def described(file: Path) -> str:
+    """A file's path, size and time of last change; that it is not there is a description, too."""
+    try:
+        found = file.stat()
+        return f"{file.absolute()} {found.st_size} {found.st_mtime_ns}"
+    except OSError:
+        return f"{file.absolute()} cannot be read"
+
+
+def write(part: Path, files: Sequence[Path], kind: np.dtype, progress: Callable[[float, str], None]) -> None:
+    """Decode the files into an .npy file, some at a time. What is unusable has pixels of 0, and is not `usable`."""
+    size, _, channels = kind["pixels"].shape
+
+    def decode(file: Path) -> np.ndarray:
+        row = np.zeros((), kind)
+        with contextlib.suppress(UnusableImage):
+            row["pixels"], row["usable"] = load_image(file, size, channels), True
+        return row
+
+    with open(part, "wb") as stream, ThreadPoolExecutor(processors()) as pool:
+        header = {"descr": np.lib.format.dtype_to_descr(kind), "fortran_order": False, "shape": (len(files),)}
+        np.lib.format.write_array_header_1_0(stream, header)
+        for first in range(0, len(files), BLOCK):
+            for row in pool.map(decode, files[first : first + BLOCK]):
+                stream.write(row.tobytes())  # and not through a map, where a full disk would end the process
+            done = min(first + BLOCK, len(files))
+            progress(done / len(files), f"{done} of {len(files)} pictures decoded")
+        stream.flush()
+        os.fsync(stream.fileno())

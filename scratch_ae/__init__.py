@@ -4,7 +4,8 @@ Read the files in the order of their dependence:
 
     shapes, reference, kernels, layers, losses, optim        the mathematics
     experiments, checkpoint, parallel, model, gradcheck      the network, and the proof of it
-    garden, data, preview, figures, run, train               the pictures, and the training
+    garden, data, cache, preview, figures, run, train        the pictures, and the training
+    download                                                 photographs to learn from
     peers, ladder, bench                                     how fast it is beside Keras and PyTorch
 """
 
@@ -24,6 +25,10 @@ def command(main: Callable[[list[str]], int]) -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # a file's name may hold what the terminal cannot show
             stream.reconfigure(errors="backslashreplace")
+    program = sys.modules["__main__"]
+    if sys.argv[1:] in (["-h"], ["--help"]) and not hasattr(program, "argparse"):  # which has a help of its own
+        print(program.__doc__)
+        sys.exit(0)
     try:
         sys.exit(main(sys.argv[1:]))
     except BrokenPipeError:  # whoever read our output, `head` say, has gone

@@ -23,6 +23,7 @@ FIRST_INTERVAL = 8  # steps: a frame costs a tenth of a small step, and all of t
 MAX_FRAMES = 64
 SHARE = 0.02  # of the elapsed time, for frames and window together
 GAP, LINE, GROUND, INK, FONT = 16, 24, (250, 250, 248), (30, 30, 30), ImageFont.load_default(size=15)  # pixels, RGB
+NO_DISPLAY = "there is no display, DISPLAY is not set"
 NEEDS = "a window needs a display, opencv-python and, on Debian, libxcb1 libgl1 libglib2.0-0 libsm6 libxext6"
 
 
@@ -135,7 +136,9 @@ class Preview:
                 raise ImportError("this OpenCV has no windows, as opencv-python-headless has none")
             cv2.namedWindow(self.title, cv2.WINDOW_AUTOSIZE | cv2.WINDOW_GUI_NORMAL)  # no toolbar
         except Exception as error:  # whatever a half-installed OpenCV raises must not end the training
-            self.report(f"No preview window, only frames: {' '.join(str(error).split())} ({NEEDS}).")
+            why = " ".join(str(error).split())
+            needs = "" if why == NO_DISPLAY else f" ({NEEDS})"
+            self.report(f"No preview window, only frames for tracked.webp: {why}{needs}.")
         else:
             self.cv2 = cv2
             self._update(self._compose(np.full(self.image.shape, 255, np.uint8), "before training"))
@@ -158,7 +161,7 @@ def in_8_bits(image: np.ndarray) -> np.ndarray:
 def connect_to_display() -> Callable[[], Any]:
     """Tells whether the X server has hung up. OSError: why there can be no window; OpenCV would abort the process."""
     if not os.environ.get("DISPLAY"):
-        raise OSError("DISPLAY is not set")
+        raise OSError(NO_DISPLAY)
     if "xcb" not in (platform := os.environ.get("QT_QPA_PLATFORM") or "xcb"):
         raise OSError(f"QT_QPA_PLATFORM is {platform}, not xcb")
     x11, *_ = [ctypes.CDLL(name) for name in ("libX11.so.6", "libSM.so.6", "libXext.so.6")]

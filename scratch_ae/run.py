@@ -108,6 +108,8 @@ class Run:
             raise UserError(f"the pictures in {self.data} are not those that the run in {out} began with; name their "
                             "folder with --data, or begin anew with another --out")  # fmt: skip
         self.open(out)
+        if checkpoint.read(out / checkpoint.NAME)[1]["t"] != header["t"]:  # since we looked
+            raise UserError(f"another run has gone on in {out}. Give the command again.")
         self.cut_log(header["log"])
         for name, parameter in self.model.parameters().items():
             parameter[...] = arrays[name]
@@ -270,8 +272,9 @@ class Progress:
     """A bar with the time left on a terminal; elsewhere a line every half minute."""
 
     def __init__(self) -> None:
+        terminal = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"  # which cannot write over a line
         layout = "{percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}"
-        self.bar = tqdm(total=1.0, bar_format=layout, disable=not sys.stderr.isatty(), dynamic_ncols=True)
+        self.bar = tqdm(total=1.0, bar_format=layout, disable=not terminal, dynamic_ncols=True)
         self.start = self.last = time.perf_counter()
 
     def __enter__(self) -> "Progress":

@@ -1,6 +1,7 @@
 """Train an experiment: python -m scratch_ae.train rose"""
 
 import argparse
+import json
 import math
 import shutil
 import textwrap
@@ -74,11 +75,22 @@ def main(arguments: list[str]) -> int:
         run.preview.save(out / "tracked.webp")
         for file in draw(out, options.data):
             say(str(file))
+        say(f"The network is in {out / checkpoint.NAME}.{best_held_out(out)}")
     except OSError as problem:
         raise UserError(f"{problem}. What was saved before is whole: mend this, and go on with --resume.") from None
     finally:
         run.log.close()
     return 128 + stopped if stopped else 0
+
+
+def best_held_out(out: Path) -> str:
+    """A sentence on when held-out images came out best, if that was not at the end."""
+    log = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
+    found = [(entry["held_out"]["psnr"], entry["epoch"]) for entry in log if "held_out" in entry]
+    if not found or max(found) == found[-1]:
+        return ""
+    psnr, epoch = max(found)
+    return f" Held-out images came out best after epoch {epoch}, at {psnr:.2f} dB; since then it memorises."
 
 
 # ---- before ---------------------------------------------------------------------------------------------------------

@@ -248,7 +248,10 @@ class MaskMissing(Conv2D):
 
     def backward(self, gy):
         self.relu = False
-        return super().backward(gy)
+        try:
+            return super().backward(gy)
+        finally:
+            self.relu = True  # or the next forward would be without it, and fit again
 
 
 @mistake

@@ -1,8 +1,11 @@
-"""What the gradient checks do not say: errors, shapes, types, and the size that signals keep. See test_gradcheck.py."""
+"""Derivatives on small arrays, and what they do not say: errors, shapes, types, and the size that signals keep."""
+
+import copy
 
 import numpy as np
 import pytest
 
+from scratch_ae.gradcheck import check_layer, rejected_by
 from scratch_ae.layers import Conv2D, ConvTranspose2D, Dense, Kept, ReLU, Reshape, Sigmoid
 
 RNG = np.random.default_rng(0)
@@ -62,6 +65,44 @@ def test_a_wrong_upstream_gradient_is_refused(layer, shape):
     y = layer.forward(np.zeros(shape))
     with pytest.raises(ValueError, match=rf"{str(layer).split()[0]}.*the gradient has the shape.*wanted"):
         layer.backward(np.zeros((*y.shape, 1)))
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape"),
+    [
+        (Conv2D(2, 3, 3, 2, "same", RNG, relu=True), (2, 5, 4, 2)),
+        (Conv2D(2, 3, 2, 1, "valid", RNG), (2, 3, 4, 2)),
+        (ConvTranspose2D(3, 2, 3, 2, "same", RNG), (2, 2, 3, 3)),
+        (ConvTranspose2D(3, 2, 4, 2, "valid", RNG, relu=True), (2, 2, 2, 3)),
+        (Dense(3, 4, RNG), (2, 3)),
+        (ReLU(), (2, 3, 2, 2)),
+        (Sigmoid(), (2, 3)),
+        (Reshape(6), (2, 3, 2)),
+    ],
+    ids=str,
+)
+def test_backward_is_the_derivative_of_forward(layer, shape):
+    """On small arrays; `python -m scratch_ae.gradcheck` takes more kinds, and the network at its real size."""
+    if hasattr(layer, "b"):
+        layer.b = RNG.normal(size=layer.b.shape)
+    x = RNG.normal(size=shape)
+    gy = RNG.normal(size=copy.copy(layer).forward(x).shape)
+    assert rejected_by(check_layer(layer, x, gy)) == []
+
+
+@pytest.mark.parametrize("rows", [(0, 3), (2, 5), (3, 4), (0, 8)])
+@pytest.mark.parametrize(("cls", "K"), [(Conv2D, 1), (Conv2D, 3), (ConvTranspose2D, 3), (ConvTranspose2D, 4)])
+def test_only_some_rows_are_those_rows(cls, K, rows):
+    S, H = (1 if K == 1 else 2), 8
+    layer = cls(2, 3, K, S, "same", RNG, relu=True)
+    first, last = rows if cls is ConvTranspose2D else (rows[0] // S, -(-rows[1] // S))
+    x = RNG.normal(size=(1, H if cls is Conv2D else H // S, 5, 2))
+    whole = copy.copy(layer).forward(x)
+    begin, end = layer.only(first, last, H)
+    elsewhere = np.full_like(x, np.nan)  # what is not read may be anything
+    elsewhere[:, begin:end] = x[:, begin:end]
+    assert np.array_equal(layer.forward(elsewhere)[:, first:last], whole[:, first:last])
+    assert end - begin <= (last - first) * S + K, "and no more is read than needed"
 
 
 @pytest.mark.parametrize(("K", "S"), [(3, 1), (3, 2), (4, 2)])

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
+from scratch_ae.gradcheck import check_loss, rejected_by
 from scratch_ae.losses import EPS, loss, psnr, ssim
 
 
@@ -14,6 +15,12 @@ def test_loss_of_a_case_worked_out_by_hand():
     assert loss(y, target, 1)[0] == pytest.approx(2 * (np.sqrt(1 + EPS**2) - EPS) / 4, rel=1e-12)
     assert loss(y, target, 0.3)[0] == pytest.approx(0.7 * 0.25 + 0.3 * loss(y, target, 1)[0], rel=1e-12)
     assert loss(y, target, 0)[1].reshape(2, 2).tolist() == [[0, 0.5], [0, 0]]
+
+
+@pytest.mark.parametrize("tv_weight", [0, 0.3, 1])
+def test_its_gradient_is_its_derivative(tv_weight):
+    y, target = np.random.default_rng(3).random((2, 2, 4, 3, 2))
+    assert rejected_by(check_loss(loss, y, target, tv_weight)) == []
 
 
 def test_eps_is_what_the_published_numbers_were_made_with():

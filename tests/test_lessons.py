@@ -1,0 +1,134 @@
+"""Every block of every lesson runs, what a lesson shows of the package is the package, and the checks judge rightly."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from sybil import Sybil
+from sybil.parsers.markdown import PythonCodeBlockParser
+
+from lessons import check, figure
+
+ROOT = Path(__file__).parent.parent
+PAGES = sorted((ROOT / "lessons").glob("[0-9]*.md"))
+EXERCISES = check.exercises()
+
+
+def wrong_answers(name):
+    """{mistake: (functions in place of the solution's, part of the sentence that is expected)}"""
+    spec = check.importlib.util.spec_from_file_location(f"wrong_{name}", ROOT / f"tests/wrong/{name}.py")
+    module = check.importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.WRONG
+
+
+# ---- the pages
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_every_block_of_a_lesson_runs_and_leaves_no_file(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    before = sorted(figure.FOLDER.glob("*"))
+    document = Sybil(parsers=[PythonCodeBlockParser()]).parse(page)
+    examples = list(document.examples())
+    assert len(examples) == len(figure.blocks(page)) > 0
+    for example in examples:
+        example.evaluate()
+    assert not list(tmp_path.iterdir())
+    assert sorted(figure.FOLDER.glob("*")) == before
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_what_a_lesson_shows_of_the_package_is_the_package(page):
+    """A ```py block is an excerpt from the file that the line before it links."""
+    excerpt = r"\]\(\.\./(\w+/\w+\.py)\)[^\n]*\n\n?```py\n(.*?)^```$"
+    found = re.findall(excerpt, page.read_text(), re.MULTILINE | re.DOTALL)
+    assert len(found) == page.read_text().count("```py\n"), "a block without the file that it is from"
+    for file, block in found:
+        assert block in (ROOT / file).read_text(), f"{page.name} shows what is not in {file}:\n{block}"
+
+
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "lessons/README.md"], ids=lambda page: page.stem)
+def test_links_and_pictures_are_there_and_every_picture_is_drawn(page):
+    links = [link for link in re.findall(r"\]\(([^)#]+)\)", page.read_text()) if "://" not in link]
+    assert [link for link in links if not (page.parent / link).exists()] == []
+    shown = {Path(link).stem for link in links if link.endswith(".png")}
+    if page.name != "README.md":
+        drawn = set(re.findall(r'figure\.save\(\w+, "([^"]+)"\)', page.read_text()))
+        assert shown == drawn
+
+
+# ---- the exercises
+
+
+@pytest.mark.parametrize("name", EXERCISES)
+def test_the_stub_is_not_started_and_the_solution_is_right(name):
+    assert str(check.verdict(name)) == "not started"
+    assert str(check.verdict(name, check.load("solutions", name))) == "right"
+
+
+@pytest.mark.parametrize(("name", "mistake"), [(name, m) for name in EXERCISES for m in wrong_answers(name)])
+def test_a_wrong_answer_gets_the_sentence_that_helps(name, mistake):
+    functions, sentence = wrong_answers(name)[mistake]
+    answer = SimpleNamespace(**{**vars(check.load("solutions", name)), **functions})
+    found = check.verdict(name, answer)
+    assert found.word == "wrong", f"{mistake} is {found}"
+    assert sentence in found.sentence, found
+
+
+@pytest.mark.parametrize("name", EXERCISES)
+def test_there_are_six_wrong_answers_and_more(name):
+    assert len(wrong_answers(name)) >= 6
+
+
+@pytest.mark.parametrize("name", EXERCISES)
+def test_the_packages_own_functions_are_not_yours(name):
+    checks = check.checks_of(name)
+    for owner, function in checks.FORBIDDEN:
+
+        def borrowed(*arguments, owner=owner, function=function):
+            try:
+                return getattr(owner, function)(*arguments)
+            except Exception:
+                return None
+
+        answer = SimpleNamespace(**dict.fromkeys(checks.FUNCTIONS, borrowed))
+        found = check.verdict(name, answer)
+        assert found.word == "not yours"
+        assert function in found.sentence
+
+
+def test_half_an_answer_names_what_is_missing():
+    name = "03_backward"
+    answer = SimpleNamespace(**vars(check.load("exercises", name)))
+    answer.dense_backward = check.load("solutions", name).dense_backward
+    assert str(check.verdict(name, answer)) == "wrong: relu_backward is not written yet"
+
+
+def test_an_answer_that_raises_is_wrong_and_says_where():
+    answer = SimpleNamespace(correlate=lambda x, w, b, down, right: 1 / 0)
+    assert "ZeroDivisionError: division by zero, line" in str(check.verdict("01_correlate", answer))
+
+
+def test_the_command(capsys, monkeypatch, tmp_path):
+    monkeypatch.setattr(check, "GIVEN", tmp_path / "hints.json")
+    assert check.main([]) == 0
+    assert capsys.readouterr().out == "".join(f"{name:16} not started\n" for name in EXERCISES)
+    assert check.main(["1"]) == 1
+    assert "Write your answer into lessons/exercises/01_correlate.py." in capsys.readouterr().out
+    for count in (1, 2, 3, 3):
+        assert check.main(["01", "--hint"]) == 0
+        assert re.findall(r"^(\d)\.", capsys.readouterr().out, re.M) == [str(k) for k in range(1, count + 1)]
+    assert check.main(["01", "--solution"]) == 0
+    assert "def correlate" in capsys.readouterr().out
+    for arguments in (["99"], ["01", "02"], ["--hint"], ["01", "--what"]):
+        with pytest.raises(check.UserError):
+            check.main(arguments)
+
+
+def test_it_runs_from_a_clone():
+    done = subprocess.run([sys.executable, "-m", "lessons.check", "01"], cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout.startswith("not started")

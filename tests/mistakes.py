@@ -509,6 +509,7 @@ def built(cls: type, rng: np.random.Generator) -> tuple[Layer, np.ndarray]:
         layer, x = cls(*([3, 8] if issubclass(cls, Reshape) else [])), rng.normal(size=(2, 3, 4, 2))
     if hasattr(layer, "b"):
         layer.b = rng.normal(size=layer.b.shape)
+    Accumulated.total = 0.0  # what it remembers, an earlier table may have left
     return layer, x
 
 

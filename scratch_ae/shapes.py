@@ -28,7 +28,7 @@ def transposed(size: int, K: int, S: int, padding: str) -> int:
 
     Several input sizes of a convolution share one output size (with S=2, 7 and 8 both give 4), so going back needs a
     choice. This one is Keras's: size*S for 'same', which the convolution turns back into size, and for 'valid' the
-    size that all of the kernel's taps reach.
+    size that all of the kernel's taps reach, but never less than size*S.
     """
     check(K, S, padding)
     return size * S if padding == "same" else size * S + max(K - S, 0)

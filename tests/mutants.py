@@ -64,6 +64,8 @@ def sites(tree: ast.AST, function: str = "") -> Iterator[tuple[ast.AST, str, obj
     for field, value in ast.iter_fields(tree):
         if field in ("annotation", "returns", "decorator_list"):
             continue
+        if isinstance(tree, ast.UnaryOp) and isinstance(tree.operand, ast.Constant):
+            continue  # to NumPy -2 is an unknown length as -1 is
         for index, child in enumerate(value if isinstance(value, list) else [value]):
             if isinstance(child, ast.AST):
                 for new in changes(child):

@@ -74,3 +74,23 @@ def test_the_file_has_ordinary_permissions(tmp_path):
     checkpoint.write(tmp_path / "a.npz", {}, {})
     (tmp_path / "b").write_text("")
     assert stat.S_IMODE((tmp_path / "a.npz").stat().st_mode) == stat.S_IMODE((tmp_path / "b").stat().st_mode)
+
+
+def test_the_one_before_is_kept(tmp_path):
+    for k in range(3):
+        checkpoint.write(tmp_path / "a.npz", {"w": np.full(3, k)}, {}, before=tmp_path / "before.npz")
+    assert checkpoint.read(tmp_path / "a.npz")[0]["w"].tolist() == [2, 2, 2]
+    assert checkpoint.read(tmp_path / "before.npz")[0]["w"].tolist() == [1, 1, 1]
+
+
+def test_all_of_it_is_on_the_disk_before_it_gets_its_name(tmp_path, monkeypatch):
+    """What a power cut would show, seen at the moment of os.fsync."""
+    seen, right = [], os.fsync
+
+    def fsync(number):
+        right(number)
+        seen.append((os.fstat(number).st_size, sorted(os.listdir(tmp_path))))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    checkpoint.write(tmp_path / "a.npz", {"w": np.ones(5)}, {})
+    assert seen == [((tmp_path / "a.npz").stat().st_size, ["a.npz.part"])]

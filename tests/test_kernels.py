@@ -1,5 +1,8 @@
 """Every kernel against the loops, or against the formula that its docstring gives, over random shapes."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -123,3 +126,26 @@ def test_what_is_not_a_number_reaches_the_gradients():
     kernels.correlate_backward(x, w, y, np.full_like(y, np.nan), 2, "same", True, gx, gw)
     assert np.isnan(gw).all()
     assert np.isnan(kernels.correlate(x * np.nan, w, 2, "same", None, True)).all()
+
+
+def test_without_more_there_is_no_bias_and_no_relu():
+    rng = np.random.default_rng(0)
+    x, w, y = rng.normal(size=(1, 4, 3, 2)), rng.normal(size=(3, 3, 2, 5)), rng.normal(size=(1, 2, 2, 5))
+    assert error(kernels.correlate(x, w, 2, "same"), reference.correlate(x, w, 2, "same")) < 1e-12
+    spread = kernels.scatter(y, w.swapaxes(2, 3), 2, "same", (4, 3))
+    assert error(spread, reference.scatter(y, w, 2, "same", (4, 3))) < 1e-12
+
+
+def test_channels_fill_whole_tiles_and_tiles_whole_registers():
+    assert [kernels.tiled(n) for n in (1, 8, 9, 32, 33, 64, 65)] == [8, 8, 32, 32, 64, 64, 96]
+    assert (kernels.ROWS, kernels.BITS) in ((8, 512), (4, 256))
+    assert kernels.WIDE * 32 % kernels.BITS == kernels.FEW * 32 % 256 == 0
+
+
+@pytest.mark.parametrize("writable", [True, False])
+def test_compiled_code_goes_elsewhere_only_where_it_must(writable):
+    """Without a place for its cache, numba would not even start."""
+    code = f"import os; os.environ.pop('NUMBA_CACHE_DIR', None); os.access = lambda *_: {writable}; "
+    code += "import scratch_ae.kernels; print(os.path.isdir(os.environ.get('NUMBA_CACHE_DIR', '')))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == f"{not writable}\n"

@@ -80,6 +80,13 @@ def test_psnr_and_ssim_equal_scikit_image(seed):
         assert ssim(y, target)[k] == pytest.approx(structural_similarity(b, a, channel_axis=2, **options), abs=1e-9)
 
 
+def test_ssim_of_the_smallest_picture():
+    y, target = np.random.default_rng(0).random((2, 2, 11, 12, 1))
+    assert ssim(y, target).shape == (2,)
+    with pytest.raises(ValueError, match="the images are 11x10, wanted at least 11x11"):
+        ssim(y[:, :, :10], target[:, :, :10])
+
+
 def test_equal_pictures():
     y = pictures(0)[0]
     assert np.all(psnr(y, y) == np.inf)

@@ -1,8 +1,9 @@
-"""Adam against the paper is in gradcheck (`check_adam`); here is what the paper says of it, and how it is used."""
+"""Adam against the paper's algorithm, what the paper says of it, and how it is used."""
 
 import numpy as np
 import pytest
 
+from scratch_ae.gradcheck import check_adam, rejected_by
 from scratch_ae.optim import Adam, cosine
 from scratch_ae.parallel import Team
 
@@ -12,6 +13,16 @@ def test_the_first_step_has_the_length_of_the_rate_whatever_the_gradient():
         p = {"w": np.zeros(4)}
         Adam(p).step({"w": size * np.array([1, -1, 2, -0.5])}, rate=0.01)
         assert np.allclose(p["w"], [-0.01, 0.01, -0.01, 0.01], rtol=1e-4)
+
+
+def test_five_steps_are_those_of_the_paper():
+    assert rejected_by(check_adam(Adam, np.random.default_rng(0))) == []
+
+
+def test_eps_stands_beside_the_root():
+    p = {"w": np.zeros(2)}
+    Adam(p).step({"w": np.array([1e-8, 0.0])}, rate=1.0)
+    assert np.allclose(p["w"], [-0.5, 0], rtol=1e-6)
 
 
 def test_t_counts_steps_and_state_is_plain_arrays():

@@ -19,7 +19,7 @@ def test_loss_of_a_case_worked_out_by_hand():
 
 @pytest.mark.parametrize("tv_weight", [0, 0.3, 1])
 def test_its_gradient_is_its_derivative(tv_weight):
-    y, target = np.random.default_rng(3).random((2, 2, 4, 3, 2))
+    y, target = np.random.default_rng(3).random((2, 2, 5, 3, 2))  # an odd height, and a second image after it
     assert rejected_by(check_loss(loss, y, target, tv_weight)) == []
 
 

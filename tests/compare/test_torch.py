@@ -18,7 +18,7 @@ from scratch_ae.optim import Adam
 
 STEPS, RATE = 50, 1e-3
 NETWORKS = [(name, kernel_size) for name in ("rose", "sunflower", "iris_calendula") for kernel_size in (3, 4)]
-# The largest difference of the gradient, of a loss of STEPS steps, and of the parameters after them, by norms over all
+# The largest difference of the gradient, of the losses of all steps, and of the parameters after them, by norms over all
 # arrays. In float32 a ReLU may decide otherwise where its input is nearly 0: one such pixel moves a gradient by 1e-4.
 # That is luck, and a mistake is not: of three batches the best counts in float32, the worst in float64. For the same
 # reason the parameters drift apart in float32, and are not compared.
@@ -85,7 +85,8 @@ def test_gradients_and_training_are_those_of_pytorch(name, kernel_size, dtype):
         errors.append(error(flat(gradients), flat({k: p.grad for k, p in theirs.items()})))
         peer.zero_grad()
     gradient, worst_loss = max(errors) if dtype is np.float64 else min(errors), 0.0
-    for step in range(STEPS):
+    steps = STEPS if (name, kernel_size) == ("rose", 3) else 10  # once is enough: what all of them share drifts alike
+    for step in range(steps):
         images = batches[step % 3]
         value, gradients = model.loss_and_gradients(images)
         peer.zero_grad()
@@ -98,6 +99,6 @@ def test_gradients_and_training_are_those_of_pytorch(name, kernel_size, dtype):
     parameters = error(flat(model.parameters()), flat({k: p.detach() for k, p in theirs.items()}))
     print(
         f"\n{name}, {kernel_size}x{kernel_size}, {np.dtype(dtype)}: the gradient differs by {gradient:.1e}, "
-        f"{STEPS} losses by {worst_loss:.1e}, the parameters after them by {parameters:.1e}"
+        f"{steps} losses by {worst_loss:.1e}, the parameters after them by {parameters:.1e}"
     )
     assert all(a <= b for a, b in zip((gradient, worst_loss, parameters), TOLERANCE[dtype], strict=False))

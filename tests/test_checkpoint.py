@@ -94,3 +94,15 @@ def test_all_of_it_is_on_the_disk_before_it_gets_its_name(tmp_path, monkeypatch)
     monkeypatch.setattr(os, "fsync", fsync)
     checkpoint.write(tmp_path / "a.npz", {"w": np.ones(5)}, {})
     assert seen == [((tmp_path / "a.npz").stat().st_size, ["a.npz.part"])]
+
+
+def test_nothing_is_left_of_a_renaming_that_fails(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError("read-only")
+
+    checkpoint.write(tmp_path / "a.npz", {"w": np.ones(3)}, {})
+    monkeypatch.setattr(os, "replace", refuse)
+    with pytest.raises(OSError, match="read-only"):
+        checkpoint.write(tmp_path / "a.npz", {"w": np.zeros(3)}, {}, before=tmp_path / "before.npz")
+    assert os.listdir(tmp_path) == ["a.npz"]
+    assert checkpoint.read(tmp_path / "a.npz")[0]["w"].tolist() == [1, 1, 1]

@@ -85,6 +85,8 @@ def test_ssim_of_the_smallest_picture():
     assert ssim(y, target).shape == (2,)
     with pytest.raises(ValueError, match="the images are 11x10, wanted at least 11x11"):
         ssim(y[:, :, :10], target[:, :, :10])
+    with pytest.raises(ValueError, match="the images are 10x12, wanted at least 11x11"):
+        ssim(y[:, :10], target[:, :10])
 
 
 def test_equal_pictures():

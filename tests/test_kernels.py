@@ -1,5 +1,6 @@
 """Every kernel against the loops, or against the formula that its docstring gives, over random shapes."""
 
+import os
 import subprocess
 import sys
 
@@ -149,3 +150,27 @@ def test_compiled_code_goes_elsewhere_only_where_it_must(writable):
     code += "import scratch_ae.kernels; print(os.path.isdir(os.environ.get('NUMBA_CACHE_DIR', '')))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == f"{not writable}\n"
+
+
+@pytest.mark.parametrize(("wide", "expected"), [(True, (8, 512)), (False, (4, 256))])
+def test_either_width_of_registers(wide, expected, tmp_path):
+    """As a processor with AVX-512 compiles it, and one without; the latter runs everywhere."""
+    code = f"""
+import llvmlite.binding
+features = llvmlite.binding.get_host_cpu_features()
+has = features.get("avx512f")
+features["avx512f"] = {wide}
+llvmlite.binding.get_host_cpu_features = lambda: features
+import numpy as np
+from scratch_ae import kernels, reference
+print(kernels.ROWS, kernels.BITS)
+if has or not {wide}:
+    rng = np.random.default_rng(0)
+    x, w = rng.normal(size=(1, 7, 19, 3)).astype("f"), rng.normal(size=(3, 3, 3, 40)).astype("f")
+    right = reference.correlate(x, w, 2, "same")
+    assert np.linalg.norm(kernels.correlate(x, w, 2, "same") - right) < 1e-5 * np.linalg.norm(right)
+"""
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
+    call = [sys.executable, "-c", code]
+    done = subprocess.run(call, env=environment, capture_output=True, text=True, check=True)
+    assert tuple(map(int, done.stdout.split())) == expected

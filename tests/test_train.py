@@ -84,7 +84,7 @@ def test_without_data_the_garden_is_planted_once_and_said(small, monkeypatch, ca
     assert run("rose", "--steps", 2) == 0
     printed = capsys.readouterr().out
     assert "rendered flowers" in printed
-    assert train.PHOTOGRAPHS in printed
+    assert "python -m scratch_ae.download" in printed
     files = sorted((small / "data/garden/rose").iterdir())
     assert len(files) == 12
     times = [f.stat().st_mtime_ns for f in files]
@@ -418,3 +418,23 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path, flowers):
     assert "Error:" in output
     assert "file" in output.splitlines()[-1]
     assert "Traceback" not in output
+
+
+def test_a_run_says_where_the_network_is_and_when_held_out_images_were_best(small, capsys):
+    log = [{"epoch": k, "held_out": {"psnr": psnr}} for k, psnr in enumerate((9, 12, 11), 1)]
+    (small / "log.jsonl").write_text("".join(json.dumps(entry) + "\n" for entry in [{"step": 1}, *log]))
+    assert train.best_held_out(small) == (
+        " Held-out images came out best after epoch 2, at 12.00 dB; since then it memorises."
+    )
+    (small / "log.jsonl").write_text("".join(json.dumps(entry) + "\n" for entry in log[:2]))
+    assert train.best_held_out(small) == ""
+
+
+@pytest.mark.parametrize(
+    ("terminal", "term", "bar"), [(True, "xterm", True), (True, "dumb", False), (False, "xterm", False)]
+)
+def test_a_bar_is_drawn_only_where_lines_can_be_written_over(monkeypatch, terminal, term, bar):
+    monkeypatch.setattr("sys.stderr.isatty", lambda: terminal, raising=False)
+    monkeypatch.setenv("TERM", term)
+    with runs.Progress() as progress:
+        assert progress.bar.disable is not bar

@@ -50,7 +50,9 @@ class Verdict:
     def __str__(self) -> str:
         lines = [self.word + (f": {self.sentence}" if self.sentence else "")]
         for name, value in (self.shown or {}).items():
-            text = np.array2string(value, precision=4, suppress_small=True) if isinstance(value, np.ndarray) else value
+            text = value
+            if isinstance(value, np.ndarray):
+                text = np.array2string(value, precision=4, suppress_small=True, threshold=60, edgeitems=2)
             lines.append(f"{name:>12}  " + str(text).replace("\n", "\n" + " " * 14))
         return "\n".join(lines)
 
@@ -104,6 +106,9 @@ def verdict(name: str, answer: ModuleType | None = None) -> Verdict:
     try:
         with forbidden(checks.FORBIDDEN, called):
             answer = answer or load("exercises", name)
+            for function in checks.FUNCTIONS:
+                if not callable(getattr(answer, function, None)):
+                    return Verdict("wrong", f"there is no function {function} in the answer; was it renamed?")
             try:
                 checks.check(answer)
             except Wrong as problem:
@@ -118,11 +123,18 @@ def verdict(name: str, answer: ModuleType | None = None) -> Verdict:
             return Verdict("not started")
         missing = next(f for f in checks.FUNCTIONS if f not in begun)
         return Verdict("wrong", f"{missing} is not written yet")
+    except SyntaxError as problem:
+        return Verdict("wrong", f"Python does not understand the file: {problem}")
     except Exception as problem:
-        last = traceback.extract_tb(problem.__traceback__)[-1]
-        where = f", line {last.lineno} of {Path(last.filename).name}"
-        return NOT_YOURS(called) if called else Verdict("wrong", f"{type(problem).__name__}: {problem}{where}")
+        return NOT_YOURS(called) if called else Verdict("wrong", in_words(problem))
     return NOT_YOURS(called) if called else Verdict("right")
+
+
+def in_words(problem: Exception) -> str:
+    """An exception, and the last line of an answer that it came through."""
+    lines = [f for f in traceback.extract_tb(problem.__traceback__) if Path(f.filename).parent.name == "exercises"]
+    where = f", in line {lines[-1].lineno} of {Path(lines[-1].filename).name}" if lines else ""
+    return f"{type(problem).__name__}: {problem}{where}"
 
 
 def raises_not_implemented(answer: ModuleType | None, function: str, checks: ModuleType) -> bool:
@@ -145,7 +157,14 @@ def NOT_YOURS(called: list[str]) -> Verdict:
 def call(function: Any, *arguments: np.ndarray | Any) -> Any:
     """What the answer makes of these arguments. Wrong when it changes one of the arrays."""
     before = [a.copy() if isinstance(a, np.ndarray) else a for a in arguments]
-    result = function(*arguments)
+    try:
+        result = function(*arguments)
+    except (NotImplementedError, Wrong):
+        raise
+    except Exception as problem:
+        names = function.__code__.co_varnames
+        shapes = {names[k]: f"of the shape {a.shape}" for k, a in enumerate(arguments) if isinstance(a, np.ndarray)}
+        raise Wrong(in_words(problem), **shapes) from problem
     for k, (a, b) in enumerate(zip(arguments, before, strict=True)):
         if isinstance(a, np.ndarray) and not np.array_equal(a, b, equal_nan=True):
             name = function.__code__.co_varnames[k]
@@ -171,12 +190,15 @@ def expect_close(sentence: str, yours: np.ndarray, expected: np.ndarray, **case:
 
 
 def hint(name: str) -> str:
-    """One more of the exercise's hints each time, until there are no more."""
+    """The exercise's hints, one more each time."""
     hints = checks_of(name).HINTS
     given = json.loads(GIVEN.read_text()) if GIVEN.exists() else {}
     given[name] = min(given.get(name, 0) + 1, len(hints))
     GIVEN.write_text(json.dumps(given))
-    return "\n".join(f"{k}. {text}" for k, text in enumerate(hints[: given[name]], 1))
+    lines = [f"{k}. {text}" for k, text in enumerate(hints[: given[name]], 1)]
+    if given[name] == len(hints):
+        lines.append(f"There are no more. An answer: python -m lessons.check {name.split('_')[0]} --solution")
+    return "\n".join(lines)
 
 
 def main(arguments: list[str]) -> int:
@@ -204,4 +226,6 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    command(main)
+    from lessons import check  # this module, by the name that the checks import it by: its classes must be the same
+
+    command(check.main)

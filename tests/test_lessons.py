@@ -1,6 +1,8 @@
 """Every block of every lesson runs, what a lesson shows of the package is the package, and the checks judge rightly."""
 
+import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -110,7 +112,9 @@ def test_half_an_answer_names_what_is_missing():
 
 def test_an_answer_that_raises_is_wrong_and_says_where():
     answer = SimpleNamespace(correlate=lambda x, w, b, down, right: 1 / 0)
-    assert "ZeroDivisionError: division by zero, line" in str(check.verdict("01_correlate", answer))
+    found = str(check.verdict("01_correlate", answer))
+    assert "wrong: ZeroDivisionError: division by zero" in found
+    assert "w  of the shape (3, 3, 2, 5)" in found
 
 
 def test_the_command(capsys, monkeypatch, tmp_path):
@@ -129,6 +133,29 @@ def test_the_command(capsys, monkeypatch, tmp_path):
             check.main(arguments)
 
 
-def test_it_runs_from_a_clone():
-    done = subprocess.run([sys.executable, "-m", "lessons.check", "01"], cwd=ROOT, capture_output=True, text=True)
-    assert done.stdout.startswith("not started")
+HEAD = "def correlate(x, w, b, down, right):\n"
+
+
+@pytest.mark.parametrize(
+    ("answer", "lines"),
+    [
+        (HEAD + "    raise NotImplementedError\n", ["not started"]),
+        (HEAD + "    pass\n", ["wrong: y is None; is a `return` missing?"]),
+        ("def corelate(): pass\n", ["wrong: there is no function correlate in the answer; was it renamed?"]),
+        ("def correlate(x\n", ["wrong: Python does not understand the file: "]),
+        (HEAD + "    return x @ w\n", ["wrong: ValueError: ", "in line 2 of 01_correlate.py", "x  of the shape"]),
+        (f"import numpy as np\n{HEAD}    return np.ones((-(-len(x) // down), -(-x.shape[1] // right), w.shape[3]))\n",
+         ["as on paper", " x  [1. 2. 3.", " yours ", " difference "]),
+        (f"from scratch_ae.reference import correlate as f\n{HEAD}    return f(x[None], w, down, 'same')\n",
+         ["not yours: your answer calls scratch_ae.reference.correlate"]),
+    ],
+)  # fmt: skip
+def test_the_command_as_a_learner_calls_it(tmp_path, answer, lines):
+    """In a copy, and as a program: there its classes must be those that the checks know."""
+    shutil.copytree(ROOT / "lessons", tmp_path / "lessons")
+    (tmp_path / "lessons/exercises/01_correlate.py").write_text(answer)
+    call = [sys.executable, "-m", "lessons.check", "01"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(call, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert [line for line in lines if line not in done.stdout] == [], done.stdout + done.stderr
+    assert (done.returncode, done.stderr) == (1, "")

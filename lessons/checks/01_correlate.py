@@ -48,14 +48,18 @@ def check(answer):
     y = call(f, row, kernel, np.full(1, 1000.0), 1, 1)
     expect_close("the bias b[f] is not added once to each y[i,j,f]", y[..., 0], right[..., 0] + 1000, **case)
 
-    x, one = rng.integers(1, 10, (4, 3, 1)).astype(float), np.ones((1, 1, 1, 1))
-    y, case = call(f, x, one, np.zeros(1), 2, 1), {"x": x[..., 0], "w": one[..., 0, 0], "down": 2, "right": 1}
+    x, middle = rng.integers(1, 10, (5, 3, 1)).astype(float), np.zeros((3, 3, 1, 1))
+    middle[1, 1] = 1
+    y, case = call(f, x, middle, np.zeros(1), 2, 1), {"x": x[..., 0], "w": middle[..., 0, 0], "down": 2, "right": 1}
     expect_close("`down` is the stride of rows, `right` that of columns", y[..., 0], x[::2, :, 0], **case)
     y, right = call(f, row[:, :4], kernel, np.zeros(1), 1, 2), np.array([[321.0, 43]])
     case = {"x": row[0, :4, 0], "w": kernel[1, :, 0, 0], "right": 2}
     text = "stride 2 on four pixels takes one column of zeros, and it is on the right: half of 1, rounded down, is 0"
     expect_close(text, y[..., 0], right, **case)
 
+    y, case = call(f, row[:, :4], np.ones((1, 1, 1, 1)), np.zeros(1), 1, 2), {"x": row[0, :4, 0], "w": 1, "right": 2}
+    text = "a kernel that is smaller than the stride needs no zeros, and there are never fewer than none: max(..., 0)"
+    expect_close(text, y[..., 0], np.array([[1.0, 3]]), **case)
     x = rng.integers(1, 10, (3, 2, 1)).astype(float)
     y, right = call(f, x, np.ones((3, 3, 1, 1)), np.zeros(1), 1, 1), expected(x, np.ones((3, 3, 1, 1)), 0, 1, 1)
     expect_close("a window of ones does not give the sum of its pixels, at the edges neither more nor less", y[..., 0],

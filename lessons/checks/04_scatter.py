@@ -36,8 +36,8 @@ def expected(gy, w, H, W, S):
 
 
 def drawn(random, ones=False):
-    """A random case: gy, w, H, W, S."""
-    K, C, F, H, W = random.integers(1, [5, 3, 3, 6, 6])
+    """A random case: gy, w, H, W, S; a small one for ones."""
+    K, C, F, H, W = random.integers(1, [4, 2, 3, 4, 4] if ones else [5, 3, 3, 6, 6])
     S = int(random.integers(1, 4))
     shape = -(-H // S), -(-W // S), F
     return np.ones(shape) if ones else random.normal(size=shape), random.normal(size=(K, K, C, F)), int(H), int(W), S
@@ -53,6 +53,8 @@ def check_scatter(f, random):
         text = "the kernel is turned round: y[0] was made from x[0] by the first entry, so x[0] gets that back"
         expect_close(text, gx, right, **case)
     expect_close("y[0] was made from x[0], x[1], x[2]; its blame goes there", gx, right, **case)
+    text = "the zeros beside the image are blamed for nothing; gx[-1] would be its last pixel"
+    expect_close(text, call(f, gy, kernel, 1, 1, 1)[..., 0], np.array([[10.0]]), gy=gy[0, :, 0], w=kernel[1, :, 0, 0])
     gy = np.ones((1, 5, 1))
     text = "a pixel is in several windows, and gets blame from each: they add up"
     expect_close(text, call(f, gy, kernel, 1, 5, 1)[..., 0], np.array([[11.0, 111, 111, 111, 110]]), gy=gy[0, :, 0],

@@ -40,6 +40,14 @@ def bias_at_every_tap(x, w, b, down, right):
     return loops()(x, w, 0 * b, down, right) + b * w.shape[0] ** 2
 
 
+def fewer_than_none(x, w, b, down, right):
+    """max(..., 0) left out: a negative number of zeros cuts pixels off."""
+    (H, W, _), K = x.shape, len(w)
+    I, J = -(-H // down), -(-W // right)
+    P, Q = ((I - 1) * down + K - H) // 2, ((J - 1) * right + K - W) // 2
+    return loops()(x[max(-P, 0) :, max(-Q, 0) :], w, b, down, right)
+
+
 def no_return(x, w, b, down, right):
     loops()(x, w, b, down, right)
 
@@ -66,5 +74,6 @@ WRONG = {
     "no frame of zeros": (only(valid), "y has the shape (1, 2, 5), expected (2, 2, 5)"),
     "filters summed": (only(filters_summed), "each filter w[..., f] has an output of its own"),
     "image changed": (only(loops(image=True)), "changes its argument x"),
+    "fewer zeros than none": (only(fewer_than_none), "there are never fewer than none"),
     "nothing returned": (only(no_return), "y is None; is a `return` missing?"),
 }

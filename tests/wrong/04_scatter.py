@@ -3,7 +3,7 @@
 import numpy as np
 
 
-def loops(flip=False, overwrite=False, first=False, gather=False, filters=False, channels=False, lost=0, square=False):
+def loops(flip=False, overwrite=False, first=False, gather=False, filters=False, channels=False, lost=0, around=False):
     """The right loops, with one mistake."""
 
     def scatter(gy, w, H, W, S):
@@ -16,7 +16,8 @@ def loops(flip=False, overwrite=False, first=False, gather=False, filters=False,
                 for p in range(K):
                     for q in range(K):
                         row, column = i * S + p - P, j * S + q - Q
-                        if not (0 <= row < H and 0 <= column < W):
+                        inside = row < H and column < W and (around or (row >= 0 and column >= 0))
+                        if not inside:
                             continue
                         weights = w[K - 1 - p, K - 1 - q] if flip else w[p, q]
                         if channels:
@@ -51,6 +52,7 @@ WRONG = {
     "kernel turned round": (only(loops(flip=True)), "the kernel is turned round"),
     "overwritten instead of added": (only(loops(overwrite=True)), "they add up"),
     "zeros on the wrong side": (only(loops(first=True)), "the one column of zeros is on the right"),
+    "gx[-1] is the last pixel": (only(loops(around=True)), "the zeros beside the image are blamed for nothing"),
     "first filter only": (only(loops(filters=True)), "every filter sends its share"),
     "C and F not exchanged": (only(loops(channels=True)), "every filter sends its share"),
     "last row lost": (only(loops(lost=1)), "its blame goes there"),

@@ -18,8 +18,8 @@ from scratch_ae.optim import Adam
 
 STEPS, RATE = 50, 1e-3
 NETWORKS = [(name, kernel_size) for name in ("rose", "sunflower", "iris_calendula") for kernel_size in (3, 4)]
-# The largest difference of the gradient, of the losses of all steps, and of the parameters after them, by norms over
-# all arrays. In float32 a ReLU may decide otherwise where its input is nearly 0: one such pixel moves a gradient by 1e-4.
+# The largest difference of the gradient, of the losses of all steps and of the parameters after them, by norms over all
+# arrays. In float32 a ReLU may decide otherwise where its input is nearly 0: one such pixel moves a gradient by 1e-4.
 # That is luck, and a mistake is not: of three batches the best counts in float32, the worst in float64. For the same
 # reason the parameters drift apart in float32, and are not compared.
 TOLERANCE = {np.float64: (1e-10, 1e-8, 1e-8), np.float32: (1e-4, 1e-3)}

@@ -46,6 +46,7 @@ class Verdict:
     word: str
     sentence: str = ""
     shown: dict[str, Any] | None = None
+    note: str = ""  # what a check has to tell of a right answer
 
     def __str__(self) -> str:
         lines = [self.word + (f": {self.sentence}" if self.sentence else "")]
@@ -102,7 +103,7 @@ def forbidden(things: list[tuple[object, str]], called: list[str]) -> Iterator[N
 
 def verdict(name: str, answer: ModuleType | None = None) -> Verdict:
     """The verdict on an exercise: on the file in lessons/exercises, or on another module with the same functions."""
-    checks, called = checks_of(name), list[str]()
+    checks, called, note = checks_of(name), list[str](), None
     try:
         with forbidden(checks.FORBIDDEN, called):
             answer = answer or load("exercises", name)
@@ -110,7 +111,7 @@ def verdict(name: str, answer: ModuleType | None = None) -> Verdict:
                 if not callable(getattr(answer, function, None)):
                     return Verdict("wrong", f"there is no function {function} in the answer; was it renamed?")
             try:
-                checks.check(answer)
+                note = checks.check(answer)
             except Wrong as problem:
                 return NOT_YOURS(called) if called else Verdict("wrong", problem.sentence, problem.shown)
     except NotYours:
@@ -127,7 +128,7 @@ def verdict(name: str, answer: ModuleType | None = None) -> Verdict:
         return Verdict("wrong", f"Python does not understand the file: {problem}")
     except Exception as problem:
         return NOT_YOURS(called) if called else Verdict("wrong", in_words(problem))
-    return NOT_YOURS(called) if called else Verdict("right")
+    return NOT_YOURS(called) if called else Verdict("right", note=note or "")
 
 
 def in_words(problem: Exception) -> str:
@@ -219,6 +220,8 @@ def main(arguments: list[str]) -> int:
     else:
         found = verdict(name)
         print(found)
+        if found.note:
+            print(found.note)
         if found.word == "not started":
             print(f"Write your answer into lessons/exercises/{name}.py.")
         return int(found.word != "right")

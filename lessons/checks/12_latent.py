@@ -104,19 +104,21 @@ def check_sheet(f):
     expect_shape("the sheet of 2 rows and 3 columns, of images (2, 3, 2),", yours, (4, 9, 2))
     for r in range(2):
         for c in range(3):
-            text = (f"row {r}, column {c}: these 2 x 3 pixels are not one image; a reshape alone never puts images side "
-                    "by side, it reads number after number")  # fmt: skip
+            text = (f"row {r}, column {c}: these 2 x 3 pixels are not one image; a reshape alone never puts images "
+                    "side by side, it reads number after number")  # fmt: skip
             tile = np.asarray(yours)[2 * r : 2 * r + 2, 3 * c : 3 * c + 3]
             expect_close(text, tile[:, :, 0], (decode.frame + right[r, c])[:, :, 0], channel=0)
             expect_close(text, tile[:, :, 1], (decode.frame + right[r, c])[:, :, 1], channel=1)
     if decode.calls > 2:
-        raise Wrong(f"decode is called {decode.calls} times for 2 rows and 3 columns; give it a row, or all codes, at once")
+        text = "give it a row, or all codes, at once"
+        raise Wrong(f"decode is called {decode.calls} times for 2 rows and 3 columns; {text}")
     for _ in range(20):
         rows, columns, H, W, C = (int(n) for n in random.integers([2, 2, 1, 1, 1], [6, 6, 4, 4, 4]))
         low, high = random.normal(size=(2, 2))
         decode = Decoder(H, W, C, random)
         yours = call(f, decode, low, high, rows, columns)
-        expect_shape(f"the sheet of {rows} rows and {columns} columns, of images {H, W, C},", yours, (rows * H, columns * W, C))
+        text = f"the sheet of {rows} rows and {columns} columns, of images {H, W, C},"
+        expect_shape(text, yours, (rows * H, columns * W, C))
         right = np.kron(grid(low, high, rows, columns)[:, :, None], np.ones((H, W, 1)))
         text = f"rows {rows}, columns {columns}, H {H}, W {W}, C {C}: the picture differs"
         expect_close(text, yours, right + np.tile(decode.frame, (rows, columns, 1)), low=low, high=high)

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+import PIL
 
 from .data import UnusableImage, load_image
 from .parallel import processors
@@ -30,42 +31,37 @@ def cached(files: Sequence[Path], size: int, channels: int, folder: Path, progre
     kind = np.dtype([("usable", "?"), ("pixels", "u1", (size, size, channels))])
     places = "\n".join(sorted({str(file.absolute().parent) for file in files}))
     group = f"{size}x{channels}-{zlib.crc32(os.fsencode(places)):08x}"
-    key = hashlib.sha256(os.fsencode("\n".join([f"{FORMAT}", *map(described, files)]))).hexdigest()[:16]
-    whole, part = folder / f"{group}-{key}.npy", folder / f"{group}-{key}.{os.getpid()}.part"
+    content = os.fsencode("\n".join([f"{FORMAT} {PIL.__version__}", *map(described, files)]))
+    key = hashlib.sha256(content).hexdigest()[:16]
+    whole, part = folder / f"{group}-{key}.rows", folder / f"{group}-{key}.{os.getpid()}.part"
     try:
-        if not whole.exists():
+        if not whole.exists() or whole.stat().st_size != len(files) * kind.itemsize:
             folder.mkdir(parents=True, exist_ok=True)
-            for old in (*folder.glob(f"{group}-*.npy"), *folder.glob("*.part")):
-                if old.suffix == ".npy" or time.time() - old.stat().st_mtime > STALE:
+            for old in (*folder.glob(f"{group}-*.rows"), *folder.glob("*.part")):
+                if old.suffix == ".rows" or time.time() - old.stat().st_mtime > STALE:
                     old.unlink(missing_ok=True)
             write(part, files, kind, progress)
             os.replace(part, whole)  # when two runs write it at once, the second replaces it by its like
-        rows: np.ndarray = np.load(whole, mmap_mode="r")
-        if rows.dtype == kind and rows.shape == (len(files),):
-            return rows
-        problem: Exception = ValueError("other pictures are in it")
-    except (OSError, ValueError, EOFError) as found:
-        problem = found
+        return np.memmap(whole, kind, "r", shape=(len(files),))
+    except OSError as problem:
+        report(f"No cache in {folder} ({problem}), so the pictures are decoded in each epoch.")
     finally:
         with contextlib.suppress(OSError):
             part.unlink(missing_ok=True)
-    report(f"No cache in {folder} ({problem}), so the pictures are decoded in each epoch.")
-    if not isinstance(problem, OSError):  # damaged, and written anew next time
-        whole.unlink(missing_ok=True)
     return None
 
 
 def described(file: Path) -> str:
-    """A file's path, size and time of last change; that it is not there is a description, too."""
+    """A file's path, size and times of change, of which the system keeps the second; also of a file that is missing."""
     try:
         found = file.stat()
-        return f"{file.absolute()} {found.st_size} {found.st_mtime_ns}"
+        return f"{file.absolute()} {found.st_size} {found.st_mtime_ns} {found.st_ctime_ns}"
     except OSError:
         return f"{file.absolute()} cannot be read"
 
 
 def write(part: Path, files: Sequence[Path], kind: np.dtype, progress: Callable[[float, str], None]) -> None:
-    """Decode the files into an .npy file, some at a time. What is unusable has pixels of 0, and is not `usable`."""
+    """Decode the files into rows on the disk, some at a time. What is unusable has pixels of 0, and is not `usable`."""
     size, _, channels = kind["pixels"].shape
 
     def decode(file: Path) -> np.ndarray:
@@ -75,8 +71,6 @@ def write(part: Path, files: Sequence[Path], kind: np.dtype, progress: Callable[
         return row
 
     with open(part, "wb") as stream, ThreadPoolExecutor(processors()) as pool:
-        header = {"descr": np.lib.format.dtype_to_descr(kind), "fortran_order": False, "shape": (len(files),)}
-        np.lib.format.write_array_header_1_0(stream, header)
         for first in range(0, len(files), BLOCK):
             for row in pool.map(decode, files[first : first + BLOCK]):
                 stream.write(row.tobytes())  # and not through a map, where a full disk would end the process

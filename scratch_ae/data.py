@@ -125,7 +125,8 @@ class ImageGenerator:
 
     def __init__(self, files: Sequence[Path | str], size: int, batch_size: int, seed: int = 0, channels: int = 3,
                  prefetch: int = 4, report: Callable[[str], None] = lambda line: print(line, file=sys.stderr)) -> None:
-        for name, value, least in (("size", size, 1), ("batch size", batch_size, 1), ("seed", seed, 0)):
+        whole = ("size", size, 1), ("batch size", batch_size, 1), ("seed", seed, 0), ("prefetch", prefetch, 1)
+        for name, value, least in whole:
             if value < least:
                 raise UserError(f"{name} must be a whole number of {least} or more, not {value}")
         if channels not in (1, 3):

@@ -3,8 +3,10 @@
 import argparse
 import errno
 import importlib.util
+import lzma
 import os
 import shutil
+import signal
 import stat
 import subprocess
 import sys
@@ -28,6 +30,7 @@ from .run import Progress, say
 
 DATASET = "l3llff/flowers"
 KNOWN = {"rose": 999, "sunflower": 1027, "iris": 1054, "calendula": 978}  # pictures in DATASET, of 15,740 in all
+STALE = 3600  # seconds after which a half-unpacked folder is nobody's any more
 FILES, BYTES = 200_000, 8 << 30  # that are unpacked at most: an archive may claim a thousand times what it weighs
 
 File = tuple[PurePosixPath, int, Callable[[], BinaryIO]]  # its path, its bytes, and what opens it
@@ -45,26 +48,33 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: list[str]) -> int:
     options = parser().parse_args(arguments)
-    flowers, part = options.dest / "flowers", options.dest / "flowers.part"
-    if flowers.exists():
+    flowers, archive = options.dest / "flowers", options.archive
+    if os.path.lexists(flowers):
         raise UserError(f"{flowers} is already there. Remove it, or name another folder with --dest.")
     options.dest.mkdir(parents=True, exist_ok=True)
+    for old in options.dest.glob(".flowers.*.part"):
+        if time.time() - old.stat().st_mtime > STALE:  # of a run that was killed
+            shutil.rmtree(old, ignore_errors=True)
+    if not (archive or options.folder):
+        archive = fetch(options.dataset, options.dest)
+    part = Path(tempfile.mkdtemp(".part", ".flowers.", options.dest))  # of its own, if two run at once
     try:
-        shutil.rmtree(part, ignore_errors=True)  # of a run that was stopped
         if options.folder:
             unpack(list(in_folder(options.folder)), part, str(options.folder))
         else:
-            archive = options.archive or fetch(options.dataset, options.dest)
-            unpack_archive(archive, part)
+            unpack_archive(archive, part, again=not options.archive)
         report(part)
+        part.chmod(0o755)  # or it would be ours alone
         part.rename(flowers)
     except OSError as problem:
         if problem.errno == errno.ENOSPC:
             raise UserError(f"the disk with {options.dest} is full. Make room, and give the command again.") from None
+        if problem.errno in (errno.ENOTEMPTY, errno.EEXIST):
+            raise UserError(f"{flowers} has come from elsewhere meanwhile, and was left as it is.") from None
         raise
     finally:
         shutil.rmtree(part, ignore_errors=True)
-    if not (options.archive or options.folder):
+    if archive and not options.archive:
         shutil.rmtree(archive.parent)
     elsewhere = "" if options.dest == Path("data") else f" --data {flowers}"
     say(f"They are in {flowers}. Now: python -m scratch_ae.train rose{elsewhere}")
@@ -92,14 +102,17 @@ def fetch(dataset: str, dest: Path) -> Path:
     folder.mkdir(exist_ok=True)
     call = [sys.executable, "-m", "kaggle", "datasets", "download", dataset, "--path", str(folder), "--quiet"]
     say(f"Downloading {dataset} from Kaggle.")
-    with tempfile.TemporaryFile("w+") as output:
+    with tempfile.TemporaryFile("w+", errors="replace") as output:
+        before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
         with subprocess.Popen(call, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT) as process:
             try:
                 watch(process, folder)
-            except KeyboardInterrupt:
-                process.terminate()
+            except (KeyboardInterrupt, SystemExit):
                 say("What has come is kept: the same command goes on with it.")
                 raise
+            finally:
+                process.terminate()  # or it would go on without us
+                signal.signal(signal.SIGTERM, before)
         output.seek(0)
         said = output.read()
     found = list(folder.glob("*.zip"))
@@ -143,28 +156,39 @@ def reason(said: str, dataset: str) -> str:
 # ---- into folders ---------------------------------------------------------------------------------------------------
 
 
-def unpack_archive(archive: Path, to: Path) -> None:
-    """`unpack` of a zip file. UserError when it is none, is damaged, or holds what no set of pictures does."""
+def unpack_archive(archive: Path, to: Path, again: bool) -> None:
+    """`unpack` of a zip file. UserError when it is none, is damaged, or holds what no set of pictures does.
+
+    `again`: it can be downloaded again, and is removed where it is damaged.
+    """
+    if not archive.is_file():
+        raise UserError(f"there is no file {archive}; give --archive a zip file")
     try:
         with zipfile.ZipFile(archive) as opened:
+            if any(member.flag_bits & 1 for member in opened.infolist()):
+                raise UserError(f"{archive} is encrypted; unpack it yourself, and give the folder to --folder")
             unpack(list(in_archive(opened, archive)), to, str(archive))
-    except FileNotFoundError:
-        raise UserError(f"there is no {archive}; give --archive a zip file") from None
-    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError, ValueError) as problem:
-        if isinstance(problem, UserError):
+    except UserError:
+        raise
+    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, RuntimeError, ValueError, OSError) as problem:
+        if isinstance(problem, OSError) and problem.errno in (errno.ENOSPC, errno.EACCES, errno.EROFS):
             raise
-        raise UserError(f"{archive} is no zip file, or is damaged ({problem}). Get it anew.") from None
+        if again:
+            archive.unlink()
+        advice = "It is removed: give the command again." if again else "Get it anew."
+        raise UserError(f"{archive} is no zip file, or is damaged ({problem}). {advice}") from None
 
 
 def in_archive(opened: zipfile.ZipFile, archive: Path) -> Iterator[File]:
     """The files in a zip file. UserError when one is a link or leads out of the folder."""
     for member in opened.infolist():
-        path, mode = PurePosixPath(member.filename.replace("\\", "/")), member.external_attr >> 16
-        if path.is_absolute() or ".." in path.parts or ":" in str(path):
+        name, mode = member.filename.replace("\\", "/"), member.external_attr >> 16
+        path = PurePosixPath(name)
+        if path.is_absolute() or ".." in path.parts or name[1:2] == ":":
             raise UserError(f"{archive} holds {member.filename!r}, which leads out of the folder; nothing is unpacked.")
         if stat.S_ISLNK(mode):
             raise UserError(f"{archive} holds {member.filename!r}, a link; nothing is unpacked")
-        if not member.is_dir():
+        if not name.endswith("/"):
             yield path, member.file_size, partial(opened.open, member)  # type: ignore[misc]
 
 
@@ -174,11 +198,17 @@ def in_folder(folder: Path) -> Iterator[File]:
     def unreadable(problem: OSError) -> None:
         raise UserError(f"{problem.filename} cannot be read ({problem.strerror}); give --folder a tree of pictures")
 
-    for place, _, names in os.walk(folder, onerror=unreadable):
+    left = 0
+    for place, folders, names in os.walk(folder, onerror=unreadable):
+        left += sum(os.path.islink(Path(place) / name) for name in folders)
         for file in (Path(place) / name for name in sorted(names)):
-            if stat.S_ISREG(file.lstat().st_mode):
+            if not stat.S_ISREG(file.lstat().st_mode):
+                left += 1
+            else:
                 path = PurePosixPath(file.relative_to(folder).as_posix())
                 yield path, file.stat().st_size, partial(open, file, "rb")  # type: ignore[misc]
+    if left:
+        say(f"{left} links in {folder} were left out.")
 
 
 def unpack(files: list[File], to: Path, source: str) -> None:
@@ -192,17 +222,16 @@ def unpack(files: list[File], to: Path, source: str) -> None:
         raise UserError(f"{source} has no files in folders; it should hold one folder of pictures a species")
     if len(chosen) > FILES or size > BYTES:
         raise UserError(f"{source} holds {len(chosen):,} files of {size / 1e9:.1f} GB together, too much for pictures")
-    to.mkdir()
     if size > shutil.disk_usage(to).free:
         raise UserError(f"{source} needs {size / 1e6:.0f} MB, and the disk with {to.parent} has less. Make room there.")
+    times = Counter[tuple[str, ...]]()  # that a name came in a folder, as in train/rose/1.jpg and test/rose/1.jpg
     with Progress() as bar:
         for k, (path, _, opener) in enumerate(chosen, 1):
-            folder = to / path.parts[-2]
+            folder, name = to / path.parts[-2], path.name
             folder.mkdir(exist_ok=True)
-            name, n = path.name, 1
-            while (folder / name).exists():  # as in train/rose/1.jpg and test/rose/1.jpg
-                n += 1
-                name = f"{path.stem}-{n}{path.suffix}"
+            while (folder / name).exists():
+                times[path.parts[-2:]] += 1
+                name = f"{path.stem}-{times[path.parts[-2:]] + 1}{path.suffix}"
             with opener() as stream, open(folder / name, "wb") as out:
                 shutil.copyfileobj(stream, out)
             bar.update(k / len(chosen), f"{k} of {len(chosen)} files")
@@ -227,8 +256,8 @@ def report(folder: Path) -> None:
     if not counts.total():
         raise UserError(f"none of the {len(files)} files is a picture (as {bad[0]})")
     for name, count in sorted(counts.items()):
-        known = KNOWN.get(name, count)
-        say(f"{count:7,} {name}" + (f" ({DATASET} had {known:,})" if count != known else ""))
+        known, shown = KNOWN.get(name, count), name if name.isprintable() else repr(name)
+        say(f"{count:7,} {shown}" + (f" ({DATASET} had {known:,})" if count != known else ""))
     say(f"{counts.total():7,} pictures in all" + ("" if counts.total() == 15_740 else f" ({DATASET} had 15,740)"))
     for line in bad[:10]:
         say(line)

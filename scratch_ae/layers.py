@@ -75,7 +75,7 @@ class Conv2D:
         if self.padding == "valid" and min(H, W) < K:
             raise ValueError(f"{self}: the input has the shape {x.shape}, wanted an image as large as the kernel")
         I, J = convolved(H, K, self.S, self.padding)[0], convolved(W, K, self.S, self.padding)[0]
-        self.x, self.y = x, self.array("y", (N, I, J, F), np.result_type(x, self.w))  # kept for backward
+        self.x, self.y = x, self.array("y", (N, I, J, F), np.result_type(x, self.w, self.b))  # kept for backward
         return kernels.correlate(x, self.w, self.S, self.padding, self.b, self.relu, self.y, self.rows)
 
     def backward(self, gy: np.ndarray) -> np.ndarray:
@@ -119,7 +119,7 @@ class ConvTranspose2D:
         expect(self, "the input", x, ("N", "H", "W", self.w.shape[2]))
         (N, H, W, _), (K, _, _, F) = x.shape, self.w.shape
         size = transposed(H, K, self.S, self.padding), transposed(W, K, self.S, self.padding)
-        self.x, self.y = x, self.array("y", (N, *size, F), np.result_type(x, self.w))  # kept for backward
+        self.x, self.y = x, self.array("y", (N, *size, F), np.result_type(x, self.w, self.b))  # kept for backward
         return kernels.scatter(x, self.w, self.S, self.padding, size, self.b, self.relu, self.y, self.rows)
 
     def backward(self, gy: np.ndarray) -> np.ndarray:
@@ -132,7 +132,7 @@ class ConvTranspose2D:
     def only(self, first: int, last: int, H: int) -> tuple[int, int]:
         """Let `forward` compute of y, of H rows, hardly more than first to last. Returns those of x that it reads."""
         K, (I, P) = len(self.w), convolved(H, len(self.w), self.S, self.padding)
-        self.rows = (first + P) // self.S, min(-(-(last + P) // self.S), I)
+        self.rows = min((first + P) // self.S, I - 1), min(-(-(last + P) // self.S), I)
         return max(self.rows[0] - (K - 1) // self.S, 0), self.rows[1]
 
 

@@ -69,6 +69,7 @@ class Run:
         self.counts = {"training": len(training), "held_out": len(held_out)}
         self.files = fingerprint(training + held_out)
         self.track = str(options.track.resolve()) if options.track else None
+        self.limits.start = time.perf_counter()  # minutes are those of training
         self.epoch, self.batches, self.loss = 1, 0, math.nan  # where training is: batches of this epoch are learnt
 
     def open(self, out: Path) -> None:

@@ -110,6 +110,7 @@ def child(place: str) -> None:
     """Stream, and end with an error when a batch takes too long."""
     import faulthandler
 
+    faulthandler.dump_traceback_later(PATIENCE, exit=True)
     for line in stream(Path(place)):
         faulthandler.dump_traceback_later(PATIENCE, exit=True)
         print(line, flush=True)

@@ -111,6 +111,8 @@ def main(arguments: list[str]) -> int:
     every = [(module, k) for module in MODULES for k in range(len(list(sites(ast.parse(sources[module])))))]
     if arguments[:1] == ["all"]:
         chosen = [(module, k) for module, k in every if module in arguments[1:]]
+        if not chosen:
+            sys.exit(f"all of which module? {', '.join(MODULES)}")
     else:
         count, seed = (*map(int, arguments), *(300, 0)[len(arguments) :])
         chosen = random.Random(seed).sample(every, count)

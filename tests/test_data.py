@@ -519,6 +519,7 @@ def test_nothing_usable(tmp_path: Path) -> None:
     ({"batch_size": -3}, "batch size must be .* not -3"),
     ({"batch_size": 4}, "batch size 4 is more than the 3 images: take less or add some"),
     ({"seed": -1}, "seed must be a whole number of 0 or more, not -1"),
+    ({"prefetch": 0}, "prefetch must be a whole number of 1 or more, not 0"),
     ({"channels": 2}, r"channels must be 3 \(RGB\) or 1 \(grey\), not 2"),
     ({"channels": 4}, "channels must be"),
     ({"files": []}, "more than the 0 images: .* add some"),

@@ -183,7 +183,14 @@ def damaged(content: bytes, how: str) -> bytes:
     return {"empty": b"", "text": b"<html>not found</html>"}[how]
 
 
-@pytest.mark.parametrize("how", ["cut", "changed", "method", "encrypted", "empty", "text"])
+def test_an_encrypted_archive_is_not_called_damaged(here):
+    content = damaged(zipped(here / "a.zip", TREE).read_bytes(), "encrypted")
+    (here / "a.zip").write_bytes(content)
+    with pytest.raises(UserError, match=r"a\.zip is encrypted; unpack it yourself"):
+        run("--archive", "a.zip")
+
+
+@pytest.mark.parametrize("how", ["cut", "changed", "method", "empty", "text"])
 def test_damaged_archives_are_refused_and_leave_nothing(here, how):
     content = zipped(here / "a.zip", TREE).read_bytes()
     (here / "a.zip").write_bytes(damaged(content, how))
@@ -193,7 +200,7 @@ def test_damaged_archives_are_refused_and_leave_nothing(here, how):
     assert set(tree(here)) == {"a.zip"}
 
 
-def test_links_in_a_folder_are_not_followed(here):
+def test_links_in_a_folder_are_not_followed_and_told(here, capsys):
     (here / "there/rose").mkdir(parents=True)
     (here / "there/rose/a.jpg").write_bytes(picture(1))
     (here / "secret").mkdir()
@@ -202,6 +209,7 @@ def test_links_in_a_folder_are_not_followed(here):
     (here / "there/iris").symlink_to(here / "secret")
     run("--folder", "there")
     assert set(tree(here / "data/flowers")) == {"rose/a.jpg"}
+    assert "2 links in there were left out." in capsys.readouterr().out
 
 
 # ---- what goes wrong ------------------------------------------------------------------------------------------------
@@ -277,10 +285,45 @@ def test_interrupted_in_unpacking_it_starts_over(here, monkeypatch):
         with pytest.raises(KeyboardInterrupt):
             run("--archive", "a.zip")
     assert set(tree(here)) == {"a.zip"}
-    (here / "data/flowers.part/rose").mkdir(parents=True)  # as SIGKILL leaves it
-    (here / "data/flowers.part/rose/half.jpg").write_bytes(b"half")
+    for name, age in (("old", 2 * download.STALE), ("young", 10)):  # as SIGKILL leaves them
+        (here / f"data/.flowers.{name}.part/rose").mkdir(parents=True)
+        (here / f"data/.flowers.{name}.part/rose/half.jpg").write_bytes(b"half")
+        os.utime(here / f"data/.flowers.{name}.part", times=(time.time() - age,) * 2)
     assert run("--archive", "a.zip") == 0
-    assert len(tree(here / "data")) == 6
+    assert sorted(p.name for p in (here / "data").iterdir()) == [".flowers.young.part", "flowers"]
+
+
+def test_two_at_once_do_not_disturb_each_other(here, monkeypatch):
+    zipped(here / "a.zip", TREE)
+    right = download.report
+
+    def report(folder):
+        monkeypatch.setattr(download, "report", right)
+        assert run("--archive", "a.zip") == 0  # the other one, from its first to its last step
+        right(folder)
+
+    monkeypatch.setattr(download, "report", report)
+    with pytest.raises(UserError, match="has come from elsewhere meanwhile"):
+        run("--archive", "a.zip")
+    assert [p.name for p in (here / "data").iterdir()] == ["flowers"]
+    assert len(tree(here / "data/flowers")) == 6
+
+
+def test_a_damaged_download_is_removed_so_that_the_next_one_is_whole(here, kaggle):
+    good = (here / "set.zip").read_bytes()
+    (here / "set.zip").write_bytes(damaged(good, "changed"))
+    with pytest.raises(UserError, match="It is removed: give the command again"):
+        run()
+    (here / "set.zip").write_bytes(good)
+    assert run() == 0
+
+
+def test_many_files_of_one_name_and_folders_as_windows_writes_them(here):
+    entries = {f"{k}/rose/1.jpg": picture(k) for k in range(12)}
+    entries |= {"flowers\\iris\\": b"", "flowers\\iris\\a:b.jpg": picture(0)}
+    run("--archive", zipped(here / "a.zip", entries))
+    expected = {"iris/a:b.jpg", "rose/1.jpg", *(f"rose/1-{k}.jpg" for k in range(2, 13))}
+    assert set(tree(here / "data/flowers")) == expected
 
 
 def test_interrupted_in_downloading_it_goes_on(here, kaggle):

@@ -91,7 +91,7 @@ def test_backward_is_the_derivative_of_forward(layer, shape):
     assert rejected_by(check_layer(layer, x, gy)) == []
 
 
-@pytest.mark.parametrize("rows", [(0, 3), (2, 5), (3, 4), (0, 8)])
+@pytest.mark.parametrize("rows", [(0, 3), (2, 5), (3, 4), (7, 8), (0, 8)])
 @pytest.mark.parametrize(
     ("cls", "K", "H"),
     [(Conv2D, 1, 8), (Conv2D, 3, 8), (Conv2D, 3, 7), (Conv2D, 4, 8), (ConvTranspose2D, 3, 8), (ConvTranspose2D, 4, 8)],

@@ -140,6 +140,7 @@ HEAD = "def correlate(x, w, b, down, right):\n"
     ("answer", "lines"),
     [
         (HEAD + "    raise NotImplementedError\n", ["not started"]),
+        (HEAD + "    exit()\n", ["wrong: it ends the program"]),
         (HEAD + "    pass\n", ["wrong: y is None; is a `return` missing?"]),
         ("def corelate(): pass\n", ["wrong: there is no function correlate in the answer; was it renamed?"]),
         ("def correlate(x\n", ["wrong: Python does not understand the file: "]),

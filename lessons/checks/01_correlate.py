@@ -5,7 +5,10 @@ import numpy as np
 from lessons.check import call, expect_close, expect_shape
 from scratch_ae import kernels, layers, reference
 
-FORBIDDEN = [(reference, "correlate"), (kernels, "correlate"), (kernels, "convolution"), (layers.Conv2D, "forward")]
+FORBIDDEN = [
+    (reference, "correlate"), (kernels, "correlate"), (kernels, "convolution"), (layers.Conv2D, "forward"),
+    (kernels, "scatter_backward"), (kernels, "transposed_convolution_backward"), (layers.ConvTranspose2D, "backward"),
+]  # fmt: skip
 FUNCTIONS = {"correlate": (np.ones((1, 1, 1)), np.ones((1, 1, 1, 1)), np.ones(1), 1, 1)}
 HINTS = [
     "Begin with the sizes: I, J, P and Q. Then y = np.zeros((I, J, F)), and a loop over every index of y.",

@@ -83,10 +83,12 @@ def check_fooled(f, random):
     caught = 0
     for _ in range(20):
         gy, w, H, W, S = drawn(random)
+        if gy.size < 2:  # nothing to mix up
+            continue
         x = random.normal(size=(H, W, w.shape[2]))
         caught += abs((expected(gy, w, H, W, S) * x).sum() - (call(f, gy, w, H, W, S) * x).sum()) > 1e-6
-    if caught < 10:
-        raise Wrong(f"the adjoint test rejects `fooled` in {caught} of 20 random cases only: is it wrong at all?")
+    if caught < 5:
+        raise Wrong(f"the adjoint test rejects `fooled` in {caught} of 20 random cases: is it wrong at all?")
 
 
 def check(answer):

@@ -21,7 +21,8 @@ def write(file: Path | str, arrays: dict[str, np.ndarray], header: dict, before:
     """
     file = Path(file)
     temporary, spare = file.with_name(file.name + ".part"), file.with_name(file.name + ".spare")
-    entries: dict[str, Any] = {"header": np.frombuffer(json.dumps(header).encode(), np.uint8), **arrays}
+    first = json.dumps({"header": header, "arrays": {name: kind(array) for name, array in arrays.items()}})
+    entries: dict[str, Any] = {"header": np.frombuffer(first.encode(), np.uint8), **arrays}
     try:
         with open(temporary, "wb") as stream:
             np.savez(stream, allow_pickle=False, **entries)
@@ -40,12 +41,20 @@ def write(file: Path | str, arrays: dict[str, np.ndarray], header: dict, before:
         spare.unlink(missing_ok=True)
 
 
+def kind(array: np.ndarray) -> list:
+    """Type and shape, as JSON gives them back."""
+    return [array.dtype.str, list(array.shape)]
+
+
 def read(file: Path | str) -> tuple[dict[str, np.ndarray], dict]:
     """The arrays and the header that `write` was given. Raises UserError where the file is missing or damaged."""
     try:
         with np.load(file, allow_pickle=False) as stored:
             arrays = dict(stored)
-        header = dict(json.loads(arrays.pop("header").tobytes()))
+        first = json.loads(arrays.pop("header").tobytes())
+        header = dict(first["header"])
+        if {name: kind(array) for name, array in arrays.items()} != first["arrays"]:  # which no checksum notices
+            raise ValueError("its arrays are not those that were written")
     except FileNotFoundError:
         raise UserError(f"there is no {file}. Train first: python -m scratch_ae.train rose") from None
     except (

@@ -51,7 +51,11 @@ def main(arguments: list[str]) -> int:
     flowers, archive = options.dest / "flowers", options.archive
     if os.path.lexists(flowers):
         raise UserError(f"{flowers} is already there. Remove it, or name another folder with --dest.")
-    options.dest.mkdir(parents=True, exist_ok=True)
+    try:
+        options.dest.mkdir(parents=True, exist_ok=True)
+    except OSError as problem:
+        why = problem.strerror
+        raise UserError(f"{options.dest} cannot be made ({why}). Name another folder with --dest.") from None
     for old in options.dest.glob(".flowers.*.part"):
         if time.time() - old.stat().st_mtime > STALE:  # of a run that was killed
             shutil.rmtree(old, ignore_errors=True)

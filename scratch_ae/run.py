@@ -74,8 +74,11 @@ class Run:
 
     def open(self, out: Path) -> None:
         """Take the folder of the results for this run alone, and open its log."""
-        out.mkdir(parents=True, exist_ok=True)
-        self.out, self.log = out, open(out / "log.jsonl", "a", buffering=1)  # noqa: SIM115  (open as long as the run)
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+            self.out, self.log = out, open(out / "log.jsonl", "a", buffering=1)  # noqa: SIM115
+        except OSError as problem:
+            raise UserError(f"{out} cannot be written ({problem.strerror}). Choose another folder with --out.") from None
         if fcntl:
             try:
                 fcntl.flock(self.log, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the system releases it, however the run ends

@@ -106,3 +106,18 @@ def test_nothing_is_left_of_a_renaming_that_fails(tmp_path, monkeypatch):
         checkpoint.write(tmp_path / "a.npz", {"w": np.zeros(3)}, {}, before=tmp_path / "before.npz")
     assert os.listdir(tmp_path) == ["a.npz"]
     assert checkpoint.read(tmp_path / "a.npz")[0]["w"].tolist() == [1, 1, 1]
+
+
+def test_damage_that_no_checksum_notices_is_refused(tmp_path):
+    """The zip's list of contents has no checksum, and the one of a long array is compared only at its end."""
+    file = tmp_path / "a.npz"
+    checkpoint.write(file, {"w": np.arange(8000.0), "b": np.ones(3)}, {})
+    whole = file.read_bytes()
+    shorter = whole.replace(b"(8000,)", b"(2000,)")
+    listed = whole.rindex(b"PK\1\2", 0, whole.rindex(b"PK\1\2"))  # the second last entry: its comment swallows the last
+    swallowed = whole[: listed + 32] + b"\x32" + whole[listed + 33 :]
+    for damaged in (shorter, swallowed):
+        assert damaged != whole
+        file.write_bytes(damaged)
+        with pytest.raises(UserError, match="is damaged"):
+            checkpoint.read(file)

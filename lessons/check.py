@@ -183,11 +183,12 @@ def expect_shape(what: str, yours: Any, shape: tuple[int, ...]) -> None:
 
 
 def expect_close(sentence: str, yours: np.ndarray, expected: np.ndarray, **case: Any) -> None:
-    """Wrong with this sentence unless the two agree but for rounding, in whichever type yours is."""
+    """Wrong with this sentence unless the two agree but for rounding in float64."""
     expect_shape("the result", yours, np.shape(expected))
     yours = np.asarray(yours)
-    tolerance = 1e-4 if yours.dtype in (np.float16, np.float32) else 1e-9
-    if not np.allclose(yours, expected, rtol=tolerance, atol=tolerance):
+    if not np.allclose(yours, expected, rtol=1e-9, atol=1e-9):
+        if np.allclose(yours, expected, rtol=1e-5, atol=1e-5):
+            sentence = "only about seven digits are right, so somewhere float64 becomes float32"
         raise Wrong(sentence, **case, yours=yours, expected=expected, difference=yours - expected)
 
 

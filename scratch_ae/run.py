@@ -76,9 +76,11 @@ class Run:
         """Take the folder of the results for this run alone, and open its log."""
         try:
             out.mkdir(parents=True, exist_ok=True)
-            self.out, self.log = out, open(out / "log.jsonl", "a", buffering=1)  # noqa: SIM115
+            self.log = open(out / "log.jsonl", "a", buffering=1)  # noqa: SIM115  (it stays open as long as the run)
+            self.out = out
         except OSError as problem:
-            raise UserError(f"{out} cannot be written ({problem.strerror}). Choose another folder with --out.") from None
+            why = problem.strerror
+            raise UserError(f"{out} cannot be written ({why}). Choose another folder with --out.") from None
         if fcntl:
             try:
                 fcntl.flock(self.log, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the system releases it, however the run ends

@@ -113,12 +113,12 @@ def verdict(name: str, answer: ModuleType | None = None) -> Verdict:
             try:
                 note = checks.check(answer)
             except Wrong as problem:
-                return NOT_YOURS(called) if called else Verdict("wrong", problem.sentence, problem.shown)
+                return not_yours(called) if called else Verdict("wrong", problem.sentence, problem.shown)
     except NotYours:
         pass
     except NotImplementedError:
         if called:
-            return NOT_YOURS(called)
+            return not_yours(called)
         begun = [f for f in checks.FUNCTIONS if not raises_not_implemented(answer, f, checks)]
         if not begun:
             return Verdict("not started")
@@ -129,8 +129,8 @@ def verdict(name: str, answer: ModuleType | None = None) -> Verdict:
     except SyntaxError as problem:
         return Verdict("wrong", f"Python does not understand the file: {problem}")
     except Exception as problem:
-        return NOT_YOURS(called) if called else Verdict("wrong", in_words(problem))
-    return NOT_YOURS(called) if called else Verdict("right", note=note or "")
+        return not_yours(called) if called else Verdict("wrong", in_words(problem))
+    return not_yours(called) if called else Verdict("right", note=note or "")
 
 
 def in_words(problem: Exception) -> str:
@@ -150,7 +150,7 @@ def raises_not_implemented(answer: ModuleType | None, function: str, checks: Mod
     return False
 
 
-def NOT_YOURS(called: list[str]) -> Verdict:
+def not_yours(called: list[str]) -> Verdict:
     return Verdict("not yours", f"your answer calls {called[0]}, which is what it should do itself")
 
 

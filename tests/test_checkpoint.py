@@ -121,3 +121,14 @@ def test_damage_that_no_checksum_notices_is_refused(tmp_path):
         file.write_bytes(damaged)
         with pytest.raises(UserError, match="is damaged"):
             checkpoint.read(file)
+
+
+def test_the_one_before_is_kept_where_files_have_no_second_names(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError("not supported")
+
+    monkeypatch.setattr(os, "link", refuse)
+    for k in range(2):
+        checkpoint.write(tmp_path / "a.npz", {"w": np.full(3, k)}, {}, before=tmp_path / "before.npz")
+    assert checkpoint.read(tmp_path / "before.npz")[0]["w"].tolist() == [0, 0, 0]
+    assert sorted(os.listdir(tmp_path)) == ["a.npz", "before.npz"]

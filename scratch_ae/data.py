@@ -120,11 +120,13 @@ class ImageGenerator:
     """Batches of pictures, float32 (n, size, size, channels) in [0,1], from files or from folders of them.
 
     `files` lists them, folders replaced by what is in them; `unusable` maps each file that was skipped to the reason,
-    which was given to `report` once. UserError for a size, batch size, seed or channels that makes no sense.
+    which was given to `report` once. `decoded` is what `cache.cached` gave for these files. With `augment` batches come
+    `mirrored_and_shifted`. UserError for a size, batch size, seed or channels that makes no sense.
     """
 
     def __init__(self, files: Sequence[Path | str], size: int, batch_size: int, seed: int = 0, channels: int = 3,
-                 prefetch: int = 4, report: Callable[[str], None] = lambda line: print(line, file=sys.stderr)) -> None:
+                 augment: bool = False, prefetch: int = 4, decoded: np.ndarray | None = None,
+                 report: Callable[[str], None] = lambda line: print(line, file=sys.stderr)) -> None:
         whole = ("size", size, 1), ("batch size", batch_size, 1), ("seed", seed, 0), ("prefetch", prefetch, 1)
         for name, value, least in whole:
             if value < least:
@@ -135,9 +137,9 @@ class ImageGenerator:
         if batch_size > len(self.files):
             raise UserError(f"batch size {batch_size} is more than the {len(self.files)} images: take less or add some")
         self.size, self.batch_size, self.seed, self.channels = size, batch_size, seed, channels
-        self.prefetch, self.report = prefetch, report
+        self.augment, self.prefetch, self.report = augment, prefetch, report
         self.unusable: dict[Path, str] = {}
-        self.decoded: np.ndarray | None = None  # what `cache.cached` gave for `files`
+        self.decoded = decoded
         self.row = {file: k for k, file in enumerate(self.files)}
 
     def __len__(self) -> int:
@@ -152,8 +154,13 @@ class ImageGenerator:
         """
         order = [self.files[i] for i in np.random.default_rng([self.seed, number]).permutation(len(self.files))]
         images = self._usable(order, skip * self.batch_size)
-        while batch := [image for _, image in itertools.islice(images, self.batch_size)]:
-            yield np.stack(batch) * np.float32(1 / 255)
+        for k in itertools.count(skip):
+            if not (batch := [image for _, image in itertools.islice(images, self.batch_size)]):
+                break
+            pixels = np.stack(batch)
+            if self.augment:
+                pixels = mirrored_and_shifted(pixels, np.random.default_rng([self.seed, number, k]))
+            yield pixels * np.float32(1 / 255)
         if len(self.unusable) == len(set(self.files)):
             file, reason = next(iter(self.unusable.items()))
             raise UserError(f"none of the {len(self.files)} files can be used (as {file}: {reason}); give others")
@@ -166,21 +173,23 @@ class ImageGenerator:
 
     def _usable(self, files: Iterable[Path], skip: int = 0) -> Iterator[tuple[Path, np.ndarray]]:
         """Each usable file but the first `skip`, and its picture; the others are reported once and not tried again."""
+        for file, found in self._ahead([file for file in files if file not in self.unusable][skip:]):
+            if isinstance(found, np.ndarray):
+                yield file, found
+            elif file not in self.unusable:
+                self.unusable[file] = str(found)
+                self.report(f"skipped {file}: {found}")
+
+    def _ahead(self, files: Sequence[Path]) -> Iterator[tuple[Path, np.ndarray | UnusableImage]]:
+        """`_load` of all files, by a thread that is up to `prefetch` batches ahead of whoever takes them."""
         thread = ThreadPoolExecutor(1, "prefetch")
-        left = [file for file in files if file not in self.unusable][skip:]
         few = min(TOGETHER, self.batch_size)
-        reading = (thread.submit(self._load, left[k : k + few])
-                   for k in range(0, len(left), few))  # begins to read whenever one is taken
+        jobs = (thread.submit(self._load, files[k : k + few]) for k in range(0, len(files), few))
         try:
-            ahead = deque(itertools.islice(reading, -(-self.prefetch * self.batch_size // few)))
+            ahead = deque(itertools.islice(jobs, -(-self.prefetch * self.batch_size // few)))  # submitted here, and ...
             while ahead:
-                ahead.extend(itertools.islice(reading, 1))
-                for file, found in ahead.popleft().result():
-                    if isinstance(found, np.ndarray):
-                        yield file, found
-                    elif file not in self.unusable:
-                        self.unusable[file] = str(found)
-                        self.report(f"skipped {file}: {found}")
+                ahead.extend(itertools.islice(jobs, 1))  # ... one more whenever one is taken
+                yield from ahead.popleft().result()  # waits for the thread, if it must
         finally:
             with contextlib.suppress(RuntimeError):  # where the garbage collector runs this in the thread itself
                 thread.shutdown(cancel_futures=True)
@@ -198,6 +207,16 @@ class ImageGenerator:
             except UnusableImage as reason:
                 loaded.append((file, reason))
         return loaded
+
+
+def mirrored_and_shifted(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Each image (N,H,W,C) mirrored or not, and moved by up to 1/16 of a side; what comes in repeats the edge."""
+    N, H, W, _ = images.shape
+    mirror, down, across = rng.random(N) < 0.5, *rng.integers(-(H // 16), H // 16 + 1, (2, N))
+    rows = (np.arange(H) + down[:, None]).clip(0, H - 1)
+    columns = (np.arange(W) + across[:, None]).clip(0, W - 1)
+    columns[mirror] = columns[mirror, ::-1]
+    return images[np.arange(N)[:, None, None], rows[:, :, None], columns[:, None, :]]
 
 
 def load_images(files: Sequence[Path], size: int, channels: int, count: int,

@@ -167,8 +167,8 @@ def correlate_line(x, top, H, S, w, y):
         pixels = x[(top + p) % len(x)].reshape(-1)
         for f in range(0, F, width):
             for j in range(0, T, ROWS):
-                at, of, by = (j * F + f, F), (j * S * C, S * C, 1), (p * K * C * F + f, F)
-                tile(width, min(ROWS, T - j), sums, at, pixels, of, weights, by, K * C)
+                y_at, x_at, w_at = (j * F + f, F), (j * S * C, S * C, 1), (p * K * C * F + f, F)
+                tile(width, min(ROWS, T - j), sums, y_at, pixels, x_at, weights, w_at, K * C)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -181,8 +181,8 @@ def scatter_line(y, w, x, top, first, H, S):
         for q in range(K):
             for c in range(0, C, width):
                 for j in range(0, T, ROWS):
-                    at, of, by = ((j * S + q) * C + c, S * C), (j * step, step, 1), ((p * K + q) * F * C + c, C)
-                    tile(width, min(ROWS, T - j), sums, at, pixels, of, weights, by, F)
+                    x_at, y_at, w_at = ((j * S + q) * C + c, S * C), (j * step, step, 1), ((p * K + q) * F * C + c, C)
+                    tile(width, min(ROWS, T - j), sums, x_at, pixels, y_at, weights, w_at, F)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -194,8 +194,8 @@ def weights_line(x, top, H, S, y, w):
         row = x[(top + p) % len(x)].reshape(-1)
         for f in range(0, F, width):
             for k in range(0, K * C, ROWS):
-                at, of, by = ((p * K * C + k) * F + f, F), (k, 1, S * C), (f, F)
-                tile(width, min(ROWS, K * C - k), sums, at, row, of, pixels, by, T)
+                w_at, x_at, y_at = ((p * K * C + k) * F + f, F), (k, 1, S * C), (f, F)
+                tile(width, min(ROWS, K * C - k), sums, w_at, row, x_at, pixels, y_at, T)
 
 
 # ------------------------------------------------------------------------------------ lines come and lines go

@@ -4,27 +4,21 @@ Which frames are kept is decided by step numbers alone, so that a run repeats to
 clock. A window is a luxury: whatever goes wrong with it, training goes on and the frames are kept.
 """
 
-import contextlib
-import ctypes
-import os
-import select
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from . import UserError
+from .window import Window
 
 FIRST_INTERVAL = 8  # steps: a frame costs a tenth of a small step, and all of them should cost less than 2%
 MAX_FRAMES = 64
 SHARE = 0.02  # of the elapsed time, for frames and window together
 GAP, LINE, GROUND, INK, FONT = 16, 24, (250, 250, 248), (30, 30, 30), ImageFont.load_default(size=15)  # pixels, RGB
-NO_DISPLAY = "there is no display, DISPLAY is not set"
-NEEDS = "a window needs a display, opencv-python and, on Debian, libxcb1 libgl1 libglib2.0-0 libsm6 libxext6"
 
 
 class Preview:
@@ -45,10 +39,13 @@ class Preview:
         self.seconds = 0.0
         self.begun = self.entered = time.perf_counter()  # here, and wanted
         self.scale = -(-256 // min(image.shape[:2]))  # at least 256 pixels
-        self.cv2: Any = None  # the module, while there is a window
-        self.hung_up: Callable[[], Any] = lambda: False  # has the X server? to draw on it then would end the process
-        if mode != "off":
-            self._open()
+        blank = np.full(image.shape, 255, np.uint8)
+        self.window = None if mode == "off" else Window(title, self._compose(blank, "before training"), report)
+
+    @property
+    def open(self) -> bool:
+        """Whether there is a window."""
+        return self.window is not None and self.window.cv2 is not None
 
     def due(self, step: int) -> bool:
         """Whether the frame of this step is kept: decided by step numbers, never by the clock."""
@@ -57,7 +54,7 @@ class Preview:
     def wanted(self, step: int) -> bool:
         """Whether to call show: a frame is due, or there is a window and its share of the time allows one."""
         self.entered = time.perf_counter()  # what the caller does before show is the preview's time too
-        return self.due(step) or (bool(self.cv2) and self.seconds <= SHARE * (self.entered - self.begun))
+        return self.due(step) or (self.open and self.seconds <= SHARE * (self.entered - self.begun))
 
     def show(self, reconstruction: np.ndarray, step: int, epoch: int, loss: float, last: bool = False) -> None:
         """Put the frame of this reconstruction, shaped as the image, into the window, and keep it if due or the last.
@@ -69,9 +66,9 @@ class Preview:
             self.kept.append((step, status, pixels))
         if len(self.kept) > MAX_FRAMES:
             self.interval *= 2
-            self.kept = [frame for frame in self.kept if self.due(frame[0])]
-        if self.cv2:
-            self._update(self._compose(pixels, status))
+            self.kept = [frame for frame in self.kept if self.due(frame[0]) or (last and frame[0] == step)]
+        if self.window and self.open:
+            self.window.show(self._compose(pixels, status))
         self.seconds += time.perf_counter() - self.entered
 
     @property
@@ -107,10 +104,8 @@ class Preview:
 
     def close(self) -> None:
         """Close the window, if there is one, for good."""
-        cv2, self.cv2 = self.cv2, None
-        if cv2 and not self.hung_up():
-            with contextlib.suppress(cv2.error):  # the user closed it already
-                cv2.destroyWindow(self.title)
+        if self.window:
+            self.window.close()
 
     def _compose(self, reconstruction: np.ndarray, status: str) -> np.ndarray:
         """A frame: the true picture and the reconstruction (in 8 bits), a caption below each, then title and status."""
@@ -126,48 +121,6 @@ class Preview:
         draw.text((GAP, below + 2 * LINE), status, INK, FONT)
         return np.array(frame)
 
-    def _open(self) -> None:
-        try:
-            if sys.platform == "linux":
-                self.hung_up = connect_to_display()
-            import cv2
-
-            if not cv2.currentUIFramework():
-                raise ImportError("this OpenCV has no windows, as opencv-python-headless has none")
-            cv2.namedWindow(self.title, cv2.WINDOW_AUTOSIZE | cv2.WINDOW_GUI_NORMAL)  # no toolbar
-        except Exception as error:  # whatever a half-installed OpenCV raises must not end the training
-            why = " ".join(str(error).split())
-            needs = "" if why == NO_DISPLAY else f" ({NEEDS})"
-            self.report(f"No preview window, only frames for tracked.webp: {why}{needs}.")
-        else:
-            self.cv2 = cv2
-            self._update(self._compose(np.full(self.image.shape, 255, np.uint8), "before training"))
-
-    def _update(self, frame: np.ndarray) -> None:
-        """Show the frame and look at what the user did. A window once closed is never opened again: imshow would."""
-        with contextlib.suppress(self.cv2.error):  # also how OpenCV says that the user has closed it
-            if not self.hung_up() and self.cv2.getWindowProperty(self.title, self.cv2.WND_PROP_VISIBLE) >= 1:
-                self.cv2.imshow(self.title, np.ascontiguousarray(frame[:, :, ::-1]))  # OpenCV wants BGR
-                if self.cv2.pollKey() & 0xFF not in b"qQ\x1b":
-                    return
-        self.close()
-        self.report("Preview window closed; training goes on.")
-
 
 def in_8_bits(image: np.ndarray) -> np.ndarray:
     return np.rint(np.nan_to_num(np.clip(image, 0, 1)) * 255).astype(np.uint8)  # nan, if it diverged: black
-
-
-def connect_to_display() -> Callable[[], Any]:
-    """Tells whether the X server has hung up. OSError: why there can be no window; OpenCV would abort the process."""
-    if not os.environ.get("DISPLAY"):
-        raise OSError(NO_DISPLAY)
-    if "xcb" not in (platform := os.environ.get("QT_QPA_PLATFORM") or "xcb"):
-        raise OSError(f"QT_QPA_PLATFORM is {platform}, not xcb")
-    x11, *_ = [ctypes.CDLL(name) for name in ("libX11.so.6", "libSM.so.6", "libXext.so.6")]
-    x11.XOpenDisplay.restype = ctypes.c_void_p
-    if not (display := x11.XOpenDisplay(None)):
-        raise OSError(f"the display {os.environ['DISPLAY']} does not answer")
-    connection = select.poll()
-    connection.register(x11.XConnectionNumber(ctypes.c_void_p(display)), select.POLLRDHUP)
-    return lambda: connection.poll(0)

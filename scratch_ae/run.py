@@ -31,7 +31,8 @@ try:
 except ImportError:  # Windows, where two runs in one folder are not noticed
     fcntl = None  # type: ignore[assignment]
 
-EVALUATED = 128  # images of each part, after each epoch
+EVALUATED = 128  # images of each part, after an epoch
+TIMES = 100  # in a run it is evaluated at most: a hundredth of the way is gone since the last time
 CACHE = Path("data/cache")
 SAVED = 1000  # steps from one checkpoint to the next within an epoch: a few minutes
 
@@ -41,13 +42,15 @@ class Run:
 
     def __init__(self, experiment: Experiment, data: Path, options: Namespace):
         e = self.experiment = experiment
-        self.data, self.seed = data, options.seed
+        self.data, self.seed, self.preset = data, options.seed, options.preset
         training, held_out = split(image_files(species_folders(data, e.species)))
         self.limits = Limits(e, options)
-        self.generator = ImageGenerator(training, e.size, e.batch_size, options.seed, e.channels, report=say)
-        if not options.no_cache and self.limits.passes(len(self.generator)) > 1:
+        decoded = None
+        if not options.no_cache and self.limits.passes(-(-len(training) // e.batch_size)) > 1:
             with Progress() as bar:
-                self.generator.decoded = cached(training, e.size, e.channels, CACHE, bar.update, say)
+                decoded = cached(training, e.size, e.channels, CACHE, bar.update, say)
+        self.generator = ImageGenerator(training, e.size, e.batch_size, options.seed, e.channels, e.augment,
+                                        decoded=decoded, report=say)  # fmt: skip
         images, files = self.generator.images(EVALUATED)
         self.parts = {"training": images}
         self.parts["held_out"], _ = load_images(held_out, e.size, e.channels, EVALUATED, report=say)
@@ -66,11 +69,13 @@ class Run:
         self.preview = Preview(tracked, title, options.preview, report=say)
         self.model = AutoEncoder(e, options.seed, options.threads)
         self.adam = Adam(self.model.parameters())
-        self.counts = {"training": len(training), "held_out": len(held_out)}
+        self.all = {"training": training, "held_out": held_out}
+        self.counts = {name: len(files) for name, files in self.all.items()}
         self.files = fingerprint(training + held_out)
         self.track = str(options.track.resolve()) if options.track else None
         self.limits.start = time.perf_counter()  # minutes are those of training
         self.epoch, self.batches, self.loss = 1, 0, math.nan  # where training is: batches of this epoch are learnt
+        self.evaluated = 0  # hundredths of the way that were gone the last time
 
     def open(self, out: Path) -> None:
         """Take the folder of the results for this run alone, and open its log."""
@@ -121,7 +126,7 @@ class Run:
             parameter[...] = arrays[name]
             self.adam.m[name][...], self.adam.v[name][...] = arrays[f"m.{name}"], arrays[f"v.{name}"]
         self.adam.t, self.loss = header["t"], header["loss"]
-        self.epoch, self.batches = header["epoch"], header["batches"]
+        self.epoch, self.batches, self.evaluated = header["epoch"], header["batches"], header["evaluated"]
         self.generator.unusable = {self.generator.files[k]: why for k, why in header["unusable"]}
         self.preview.restore(arrays["frames"], header["frames"])
 
@@ -134,10 +139,11 @@ class Run:
             arrays |= {f"{moment}.{name}": array for name, array in getattr(self.adam, moment).items()}
         arrays["frames"], frames = self.preview.state()
         header = {
-            "experiment": asdict(self.experiment), "version": __version__, "seed": self.seed,
+            "experiment": asdict(self.experiment), "preset": self.preset, "version": __version__, "seed": self.seed,
             "threads": self.model.team.threads, "data": str(self.data.resolve()), "files": self.files,
             "unusable": [[self.generator.files.index(file), why] for file, why in self.generator.unusable.items()],
             "epoch": self.epoch, "batches": self.batches, "t": self.adam.t, "loss": self.loss,
+            "evaluated": self.evaluated,
             "track": self.track, "log": self.lines, "frames": frames, "limits": self.limits.given,
         }  # fmt: skip
         os.fsync(self.log.fileno())  # or a power cut might leave it shorter than the checkpoint says
@@ -157,28 +163,41 @@ class Run:
         rate = self.experiment.learning_rate
         raise UserError(f"{what} after {self.adam.t} steps; try a --learning-rate below {rate:.2g}{where}")
 
-    def evaluate(self) -> dict[str, dict[str, float]]:
+    def evaluate(self, epoch: int) -> dict[str, dict[str, float]]:
         """Mean PSNR and SSIM over the fixed images of each part, at the present weights."""
         quality: dict[str, dict[str, float]] = {}
         for name, images in self.parts.items():
             if len(images):
                 true = images.astype(np.float32) / 255
-                quality[name] = self.quality(self.model.reconstruct(true), true)
+                quality[name] = means(self.qualities(true))
                 if not math.isfinite(quality[name]["psnr"]):
                     self.diverged(f"the PSNR is {quality[name]['psnr']}")
-        self.write(step=self.adam.t, epoch=self.epoch, **quality)
-        parts = [f"{n.replace('_', ' ')} {r['psnr']:5.2f} dB, SSIM {r['ssim']:.3f}" for n, r in quality.items()]
-        say(f"epoch {self.epoch:3}, step {self.adam.t:5}: " + ";  ".join(parts))
+        self.write(step=self.adam.t, epoch=epoch, **quality)
+        say(f"epoch {epoch:3}, step {self.adam.t:5}: {in_words(quality)}")
         return quality
 
-    def quality(self, predicted: np.ndarray, true: np.ndarray) -> dict[str, float]:
-        """Mean PSNR and SSIM, in shards: a few images at a time stay in the cache."""
+    def evaluate_all(self, epoch: int) -> None:
+        """Mean PSNR and SSIM over all images of each part, streamed, at the end of a run."""
+        e, quality = self.experiment, {}
+        for name in self.parts:
+            if len(self.parts[name]):
+                files = self.all[name]
+                decoded = self.generator.decoded if name == "training" else None
+                stream = ImageGenerator(files, e.size, min(64, len(files)), channels=e.channels, decoded=decoded,
+                                        report=lambda _: None)  # fmt: skip
+                values = np.concatenate([self.qualities(images) for images in stream.epoch(0)], axis=1)
+                quality[name] = {"images": values.shape[1]} | means(values)
+        self.write(step=self.adam.t, epoch=epoch, all=quality)
+        say(f"over all images: {in_words(quality)}")
 
-        def measure(shard: slice) -> tuple[np.ndarray, np.ndarray]:
+    def qualities(self, true: np.ndarray) -> np.ndarray:
+        """PSNR and SSIM of each image (N,H,W,C) beside what the network makes of it: (2, N)."""
+        predicted = self.model.reconstruct(true)
+
+        def measure(shard: slice) -> tuple[np.ndarray, np.ndarray]:  # of a few images, which stay in the cache
             return psnr(predicted[shard], true[shard]), ssim(predicted[shard], true[shard])
 
-        values = zip(*self.model.team.map(measure, shards(len(true), -(-len(true) // FEW))), strict=True)
-        return {name: float(np.concatenate(parts).mean()) for name, parts in zip(("psnr", "ssim"), values, strict=True)}
+        return np.concatenate(self.model.team.map(measure, shards(len(true), -(-len(true) // FEW))), axis=1)
 
     def show(self, last: bool = False) -> None:
         """Draw the tracked image as the network now does, where the preview wants it."""
@@ -194,6 +213,15 @@ class Run:
         """One line of the log; 'time' is the one field that differs when a run is repeated."""
         self.log.write(json.dumps({**entry, "time": round(time.time(), 3)}) + "\n")
         self.lines += 1
+
+
+def means(values: np.ndarray) -> dict[str, float]:
+    """Of `Run.qualities`, by name."""
+    return dict(zip(("psnr", "ssim"), values.mean(axis=1).tolist(), strict=True))
+
+
+def in_words(quality: dict[str, dict[str, float]]) -> str:
+    return ";  ".join(f"{n.replace('_', ' ')} {r['psnr']:5.2f} dB, SSIM {r['ssim']:.3f}" for n, r in quality.items())
 
 
 def fingerprint(files: list[Path]) -> int:
@@ -223,36 +251,46 @@ class Limits:
 
 
 def train(run: Run) -> int:
-    """Train until a limit or a signal, and return its number or 0; after each epoch evaluate and save."""
-    begun, start, quality, done = run.adam.t, time.perf_counter(), "", run.done()
+    """Train until a limit or a signal, and return its number or 0; evaluate and save after epochs, and at the end."""
+    quality, done = "", run.done()
     with Stop() as stop, Progress() as bar:
         while run.adam.t == 0 or (done < 1 and not stop.signal):  # one batch at least, so that there is what to save
-            epoch_is_over = True
-            for images in run.generator.epoch(run.epoch, run.batches):
-                run.step(images, cosine(run.experiment.learning_rate, done))
-                run.show()
-                speed = (run.adam.t - begun) * run.experiment.batch_size / (time.perf_counter() - start)
-                done = run.done()
-                bar.update(done, f"step {run.adam.t} loss {run.loss:.4f}{quality} {speed:.0f} images/s")
-                if done == 1 or stop.signal:
-                    epoch_is_over = False
-                    break
-                if run.adam.t % SAVED == 0:
-                    run.save()
+            whole, done = learn(run, bar, stop, quality), run.done()
             if stop.signal and done < 1:
                 break
-            quality = f" PSNR {run.evaluate()['training']['psnr']:.1f}"
-            if epoch_is_over:
+            epoch = run.epoch
+            if whole:
                 run.epoch, run.batches = run.epoch + 1, 0
                 done = run.done()  # where files were skipped, an epoch ends before its time
-            run.save()
+            if done == 1 or int(TIMES * done) > run.evaluated:
+                run.evaluated = int(TIMES * done)
+                quality = f" PSNR {run.evaluate(epoch)['training']['psnr']:.1f}"
+                if done == 1:
+                    run.evaluate_all(epoch)
+                run.save()
         if stop.signal:
             if run.batches and done < 1:
                 run.save()  # first, since a run that goes on from here knows nothing of the evaluation
-                run.evaluate()
+                run.evaluate(run.epoch)
             say("Stopped and saved; now the figures are drawn. Ctrl-C once more ends at once.")
         run.show(last=True)
     return stop.signal
+
+
+def learn(run: Run, bar: "Progress", stop: "Stop", quality: str) -> bool:
+    """Learn what is left of an epoch, until a limit or a signal. Returns whether the epoch is over."""
+    done, begun, start = run.done(), run.adam.t, time.perf_counter()
+    for images in run.generator.epoch(run.epoch, run.batches):
+        run.step(images, cosine(run.experiment.learning_rate, done))
+        run.show()
+        done = run.done()
+        speed = (run.adam.t - begun) * run.experiment.batch_size / (time.perf_counter() - start)
+        bar.update(done, f"step {run.adam.t} loss {run.loss:.4f}{quality} {speed:.0f} images/s")
+        if done == 1 or stop.signal:
+            return False
+        if run.adam.t % SAVED == 0:
+            run.save()
+    return True
 
 
 class Stop:

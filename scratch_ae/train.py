@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 
 from . import UserError, __version__, checkpoint, command, garden
-from .experiments import EXPERIMENTS, Experiment, experiment_from
+from .experiments import EXPERIMENTS, PRESETS, Experiment, experiment_from
 from .figures import draw
 from .run import Limits, Progress, Run, say, train
 
 GARDEN = 300  # rendered pictures of each species
-OVERRIDES = ("batch_size", "learning_rate", "tv_weight", "latent", "kernel_size", "epochs")
+OVERRIDES = ("batch_size", "learning_rate", "tv_weight", "latent", "kernel_size", "augment", "epochs")
 
 
 class Parser(argparse.ArgumentParser):
@@ -30,6 +30,7 @@ def parser() -> Parser:
     p.add_argument("experiment", help=", ".join(EXPERIMENTS))
     p.add_argument("--data", type=Path, metavar="DIR", help="folder that holds one folder of pictures a species")
     p.add_argument("--out", type=Path, metavar="DIR", help="folder for the results (runs/EXPERIMENT)")
+    p.add_argument("--preset", choices=tuple(PRESETS), help="quick takes minutes (the default), full an hour")
     p.add_argument("--epochs", type=int, metavar="N", help="train for so many passes over the training images, in all")
     p.add_argument("--steps", type=int, metavar="N", help="train for so many batches, in all")
     p.add_argument("--minutes", type=float, metavar="M", help="train for so long, from now")
@@ -39,6 +40,7 @@ def parser() -> Parser:
     p.add_argument("--tv-weight", type=float, metavar="W", help="weight of the total variation in the loss, 0 to 1")
     p.add_argument("--latent", type=int, metavar="K", help="numbers that an image is squeezed into")
     p.add_argument("--kernel-size", type=int, metavar="3|4", help="of the transposed convolutions")
+    p.add_argument("--augment", action="store_true", default=None, help="mirror and shift the images at random")
     p.add_argument("--seed", type=int, metavar="S", help="of the weights and of the order of images (0)")
     p.add_argument("--threads", type=int, metavar="T", help="threads that compute (one a processor)")
     p.add_argument("--track", type=Path, metavar="FILE", help="the picture to watch (the first training image)")
@@ -56,9 +58,9 @@ def main(arguments: list[str]) -> int:
     if options.resume:
         arrays, header = resumed(options, experiment, out)
         experiment = as_begun(options, header)
-    options.seed = options.seed or 0
+    options.seed, options.preset = options.seed or 0, options.preset or "quick"
     run = Run(experiment, options.data or find_data(experiment), options)
-    describe(experiment, run.limits)
+    describe(experiment, options.preset, run.limits)
     print(run.model.summary())
     if options.resume:
         run.resume(out, arrays, header)
@@ -108,7 +110,7 @@ def understood(options: argparse.Namespace) -> tuple[Experiment, Path]:
     if options.track and not options.track.is_file():
         raise UserError(f"there is no picture {options.track}; give --track the file to watch")
     overridden = {name: getattr(options, name) for name in OVERRIDES if getattr(options, name) is not None}
-    experiment = replace(EXPERIMENTS[options.experiment], **overridden)
+    experiment = replace(PRESETS[options.preset or "quick"][options.experiment], **overridden)
     out = options.out or Path("runs") / experiment.name
     if out.exists() and not out.is_dir():
         raise UserError(f"{out} is a file; give --out a folder")
@@ -133,10 +135,10 @@ def resumed(options: argparse.Namespace, experiment: Experiment, out: Path) -> t
         raise UserError(f"{file} holds a network, but no run to go on with")
     if newer(header["version"]):
         raise UserError(f"{file} was written by scratch_ae {header['version']}; this is {__version__}: install that")
-    given: dict[str, Any] = {name: getattr(options, name) for name in (*OVERRIDES, "seed") if name != "epochs"}
-    begun = header["experiment"] | {"seed": header["seed"]}
-    for name, value in {"name": experiment.name, **given}.items():
-        if value is not None and value != begun[name]:
+    begun = {**header["experiment"], "seed": header["seed"], "preset": header["preset"]}
+    given: dict[str, Any] = {name: getattr(options, name) for name in (*OVERRIDES, "seed", "preset")}
+    for name, value in {**given, "name": experiment.name}.items():
+        if value is not None and value != begun[name] and name != "epochs":
             raise UserError(f"the run in {out} was begun with {name.replace('_', '-')} {begun[name]}, not {value}")
     return arrays, header
 
@@ -145,7 +147,8 @@ def as_begun(options: argparse.Namespace, header: dict) -> Experiment:
     """The experiment that a run was begun with; fills in those of the options that were not given."""
     if not (options.steps or options.epochs or options.minutes):
         options.steps, options.epochs, options.minutes = header["limits"]
-    options.data, options.seed = options.data or Path(header["data"]), header["seed"]
+    options.data = options.data or Path(header["data"])
+    options.seed, options.preset = header["seed"], header["preset"]
     options.threads = options.threads or header["threads"]
     options.track = options.track or (Path(header["track"]) if header["track"] else None)
     experiment = experiment_from(header["experiment"])
@@ -158,16 +161,16 @@ def newer(version: str) -> bool:
     return other > ours
 
 
-def describe(experiment: Experiment, limits: "Limits") -> None:
+def describe(experiment: Experiment, preset: str, limits: "Limits") -> None:
     """Print the experiment, saying what was overridden in it, and how long it will be trained."""
-    usual = asdict(EXPERIMENTS[experiment.name])
+    usual = asdict(PRESETS[preset][experiment.name])
     parts = []
     for name, value in asdict(experiment).items():
-        if name not in ("name", "epochs", "pairs"):
+        if name not in ("name", "epochs", "pairs") and value is not False:
             text = (" ".join(map(str, value)) or "all that are there") if isinstance(value, tuple) else value
             parts.append(f"{name} {text}{'' if value == usual[name] else ' (overridden)'}")
     length = [f"{getattr(limits, name)} {name}" for name in ("steps", "epochs", "minutes") if getattr(limits, name)]
-    text = f"{experiment.name}: {', '.join(parts)}; for {' or '.join(length)}"
+    text = f"{experiment.name}{', preset full' * (preset == 'full')}: {', '.join(parts)}; for {' or '.join(length)}"
     print(textwrap.fill(text, shutil.get_terminal_size().columns))
 
 

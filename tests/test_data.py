@@ -390,6 +390,31 @@ def test_order_comes_from_seed_and_epoch_alone(tmp_path: Path) -> None:
     assert numbers(list(one.epoch(0))) == first
 
 
+def test_augmented_images_are_mirrored_and_shifted_and_nothing_else(tmp_path: Path) -> None:
+    """Each is one of the 2 * 9 * 9 that numpy.pad gives for a side of 64, and over an epoch many of these occur."""
+    picture = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    files = []
+    for k in range(60):
+        files.append(tmp_path / f"{k}.png")
+        Image.fromarray(picture).save(files[-1])
+    padded = np.pad(picture, ((4, 4), (4, 4), (0, 0)), mode="edge")
+    possible = {}
+    for down in range(9):
+        for across in range(9):
+            moved = padded[down : down + 64, across : across + 64]
+            possible[moved.tobytes()] = down, across, False
+            possible[np.ascontiguousarray(moved[:, ::-1]).tobytes()] = down, across, True
+    generator = ImageGenerator(files, 64, 7, seed=3, augment=True)
+    found = [possible[np.rint(image * 255).astype(np.uint8).tobytes()] for b in generator.epoch(1) for image in b]
+    assert len(found) == 60
+    for k, size in enumerate((9, 9, 2)):
+        assert len({f[k] for f in found}) == size
+    again = [image for batch in generator.epoch(1, skip=3) for image in batch]
+    assert [possible[np.rint(image * 255).astype(np.uint8).tobytes()] for image in again] == found[21:]
+    plain = np.concatenate(list(ImageGenerator(files, 64, 7, seed=3).epoch(1)))
+    assert (np.rint(plain * 255) == picture).all()
+
+
 def test_values_span_0_to_1(tmp_path: Path) -> None:
     """0 is 0, 255 is 1, and the rest within a float32's rounding of v / 255."""
     ramp = np.arange(256, dtype=np.uint8).reshape(16, 16)

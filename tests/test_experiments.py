@@ -4,11 +4,13 @@ from dataclasses import asdict, replace
 import pytest
 
 from scratch_ae import UserError
-from scratch_ae.experiments import EXPERIMENTS, experiment_from
+from scratch_ae.experiments import EXPERIMENTS, PRESETS, experiment_from
 
 
-def test_the_four_are_the_originals():
-    shapes = {name: (e.size, len(e.filters), e.latent, e.pairs) for name, e in EXPERIMENTS.items()}
+@pytest.mark.parametrize("preset", PRESETS)
+def test_the_four_are_the_originals(preset):
+    shapes = {name: (e.size, len(e.filters), e.latent, e.pairs) for name, e in PRESETS[preset].items()}
+    assert all(e.kernel_size == 3 and not e.augment for e in PRESETS[preset].values())
     assert shapes == {
         "rose": (128, 6, 32, 8),
         "sunflower": (64, 5, 2, 32),

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from scratch_ae import UserError, preview
+from scratch_ae import UserError, preview, window
 from scratch_ae.preview import GAP, GROUND, Preview
 
 
@@ -55,6 +55,13 @@ def test_a_step_not_due_keeps_no_frame():
     assert shown.steps == [0, 8]
     shown.show(picture(8, 8), 13, 0, 0.5, last=True)
     assert shown.steps == [0, 8, 13], "but for the last one"
+
+
+def test_the_last_frame_is_kept_also_when_the_film_is_thinned():
+    shown = learn(512)
+    assert len(shown.frames) == 64
+    shown.show(picture(8, 8), 515, 0, 0.5, last=True)
+    assert shown.steps == [*range(0, 512, 16), 515]
 
 
 def test_the_clock_decides_nothing_without_a_window(monkeypatch):
@@ -227,7 +234,7 @@ class FakeCv2:
 def cv2(monkeypatch):
     fake = FakeCv2()
     monkeypatch.setitem(sys.modules, "cv2", fake)
-    monkeypatch.setattr(preview, "connect_to_display", lambda: lambda: [])
+    monkeypatch.setattr(window, "connect_to_display", lambda: lambda: [])
     return fake
 
 
@@ -286,7 +293,7 @@ def test_close_is_for_good_and_may_be_repeated(cv2):
 
 def test_a_display_that_hangs_up_is_left_alone(cv2, monkeypatch):
     hung_up = []
-    monkeypatch.setattr(preview, "connect_to_display", lambda: lambda: hung_up)
+    monkeypatch.setattr(window, "connect_to_display", lambda: lambda: hung_up)
     lines = []
     shown = Preview(picture(8, 8), "rose", report=lines.append)
     hung_up.append((3, 16))
@@ -299,7 +306,7 @@ def test_a_display_that_hangs_up_is_left_alone(cv2, monkeypatch):
 
 
 def test_off_asks_for_nothing(cv2, monkeypatch):
-    monkeypatch.setattr(preview, "connect_to_display", lambda: pytest.fail("asked for a display"))
+    monkeypatch.setattr(window, "connect_to_display", lambda: pytest.fail("asked for a display"))
     lines = []
     Preview(picture(8, 8), "rose", "off", lines.append).show(picture(8, 8), 0, 0, 0.5)
     assert (lines, cv2.opened, cv2.images) == ([], 0, [])
@@ -327,8 +334,8 @@ def test_an_opencv_that_cannot_open_a_window_is_one_line(cv2, monkeypatch, frame
 
 PROGRAM = """
 import numpy as np
-from scratch_ae import preview
-if {answer}: preview.connect_to_display = lambda: lambda: []
+from scratch_ae import preview, window
+if {answer}: window.connect_to_display = lambda: lambda: []
 p = preview.Preview(np.zeros((8, 8, 3), np.float32), "rose", "{mode}")
 p.show(np.zeros((8, 8, 3), np.float32), 0, 0, 0.5)
 p.close()

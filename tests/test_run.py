@@ -39,10 +39,11 @@ def struck_in_step(monkeypatch):
 
 
 @pytest.mark.parametrize("at", [3, 6, 8, 11])  # in mid-epoch after a save, in the next epochs, in the last step
-def test_what_goes_on_ends_with_the_same_bits(small, flowers, struck_in_step, at):  # noqa: F811
+@pytest.mark.parametrize("options", [(), ("--augment",)])
+def test_what_goes_on_ends_with_the_same_bits(small, flowers, struck_in_step, at, options):  # noqa: F811
     for k in range(3):
         (flowers / f"rose/{k} broken.jpg").write_bytes(b"no picture")
-    arguments = ("rose", "--data", flowers, "--steps", 11, "--threads", 2)
+    arguments = ("rose", "--data", flowers, "--steps", 11, "--threads", 2, *options)
     run(*arguments, "--out", "whole")
     struck_in_step(at)
     with pytest.raises(Struck):
@@ -129,6 +130,7 @@ def test_a_finished_run_says_so_and_totals_are_totals(small, flowers, capsys):  
         (["--latent", "8"], "was begun with latent 32, not 8"),
         (["--kernel-size", "4"], "was begun with kernel-size 3, not 4"),
         (["--seed", "1"], "was begun with seed 0, not 1"),
+        (["--augment"], "was begun with augment False, not True"),
         (["--overwrite"], "give one of the two"),
         (["--data", "other"], "not those that the run in runs/rose began with"),
         (["--out", "nowhere"], "there is no nowhere/checkpoint.npz"),

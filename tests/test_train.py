@@ -15,7 +15,7 @@ from PIL import Image
 from scratch_ae import UserError, checkpoint, garden, train
 from scratch_ae import run as runs
 from scratch_ae.data import ImageGenerator, image_files, load_image, split
-from scratch_ae.experiments import EXPERIMENTS
+from scratch_ae.experiments import EXPERIMENTS, PRESETS
 from scratch_ae.gradcheck import same
 from scratch_ae.losses import psnr, ssim
 from scratch_ae.model import AutoEncoder
@@ -26,6 +26,7 @@ SMALL = {
     name: replace(e, size=32, filters=(8, 16), batch_size=4, epochs=3, pairs=min(e.pairs, 6))
     for name, e in EXPERIMENTS.items()
 }
+FULL = {name: replace(e, filters=(4, 8), learning_rate=0.002) for name, e in SMALL.items()}
 SPECIES = ["rose", "sunflower", "iris", "calendula"]
 
 
@@ -41,6 +42,7 @@ def small(monkeypatch, tmp_path):
     """The experiments made small, in an empty working folder."""
     for name, experiment in SMALL.items():
         monkeypatch.setitem(EXPERIMENTS, name, experiment)
+        monkeypatch.setitem(PRESETS["full"], name, FULL[name])
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("DISPLAY", raising=False)
     return tmp_path
@@ -113,6 +115,17 @@ def test_the_same_seed_and_threads_give_the_same_bits(small, flowers):
     assert not same(runs[0], checkpoint.read(small / "d" / "checkpoint.npz")[0])
 
 
+def test_a_preset_is_another_network_and_its_run_goes_on(small, flowers, capsys):
+    run("rose", "--preset", "full", "--data", flowers, "--steps", 2, "--latent", 8)
+    out = capsys.readouterr().out
+    assert out.startswith("rose, preset full: species rose, size 32, filters 4 8, latent 8 (overridden),")
+    assert AutoEncoder.load("runs/rose/checkpoint.npz").experiment == replace(FULL["rose"], latent=8)
+    for arguments in (["--resume"], ["--resume", "--preset", "full"]):
+        assert run("rose", *arguments) == 0
+    with pytest.raises(UserError, match="was begun with preset full, not quick"):
+        run("rose", "--resume", "--preset", "quick")
+
+
 def test_it_learns(small, flowers):
     run("rose", "--data", flowers, "--steps", 150, "--learning-rate", 0.003, "--tv-weight", 0, "--latent", 8)
     losses = [e["loss"] for e in entries(small / "runs/rose") if "loss" in e]
@@ -121,16 +134,22 @@ def test_it_learns(small, flowers):
     assert fifths[-1] < 0.6 * fifths[0]
 
 
-def test_the_log_measures_the_weights_that_are_saved(small, flowers):
+def test_the_log_measures_the_weights_that_are_saved(small, flowers, monkeypatch):
+    """After an epoch over some images, at the end over all that can be used."""
+    monkeypatch.setattr(runs, "EVALUATED", 5)
+    (flowers / "rose" / "broken.jpg").write_bytes(b"no picture")
     run("rose", "--data", flowers, "--steps", 7)
+    (flowers / "rose" / "broken.jpg").unlink()
     out = small / "runs/rose"
     model = AutoEncoder.load(out / "checkpoint.npz")
     parts = dict(zip(("training", "held_out"), split(image_files([flowers / "rose"])), strict=True))
     for part, files in parts.items():
         true = np.stack([np.asarray(Image.open(f).resize((32, 32), Image.Resampling.HAMMING)) for f in files]) / 255
-        predicted, measured = model.reconstruct(true), entries(out)[-1][part]
-        assert measured["psnr"] == pytest.approx(psnr(predicted, true).mean(), abs=1e-3)
-        assert measured["ssim"] == pytest.approx(ssim(predicted, true).mean(), abs=1e-4)
+        predicted, some, last = model.reconstruct(true), *entries(out)[-2:]
+        for count, measured in ((5, some[part]), (len(files), last["all"][part])):
+            assert measured["psnr"] == pytest.approx(psnr(predicted[:count], true[:count]).mean(), abs=1e-3)
+            assert measured["ssim"] == pytest.approx(ssim(predicted[:count], true[:count]).mean(), abs=1e-4)
+        assert last["all"][part]["images"] == len(files)
     header = checkpoint.read(out / "checkpoint.npz")[1]
     assert (header["t"], header["experiment"]["name"]) == (7, "rose")
 

@@ -4,7 +4,8 @@ Read the files in the order of their dependence:
 
     shapes, reference, kernels, layers, losses, optim        the mathematics
     experiments, checkpoint, parallel, model, gradcheck      the network, and the proof of it
-    garden, data, cache, preview, figures, run, train        the pictures, and the training
+    garden, data, cache, window, preview, figures, run, train
+                                                             the pictures, and the training
     download                                                 photographs to learn from
     peers, ladder, bench                                     how fast it is beside Keras and PyTorch
 """

@@ -1,0 +1,87 @@
+"""README's tables and curves are those that the results give, and a result is what the run's log says."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from figures import make
+from scratch_ae import UserError
+from scratch_ae.experiments import EXPERIMENTS
+from tests.test_train import entries, flowers, run, small  # noqa: F401  (fixtures among them)
+
+
+def test_the_tables_of_the_readme_are_those_of_the_results():
+    text = make.README.read_text()
+    assert make.with_tables(text) == text, "python -m figures.make readme"
+
+
+@pytest.mark.parametrize("file", sorted(make.RESULTS.glob("*.jsonl")), ids=lambda file: file.stem)
+def test_results_hold_numbers_and_no_photograph(file):
+    header, *points, last = make.read(file.stem)
+    assert file.stat().st_size < 100_000
+    assert last["all"].keys() == {"training", "held_out"}
+    assert all(last["all"][part]["images"] <= header["images"][part] for part in last["all"])
+    assert [p["step"] for p in points] == sorted({p["step"] for p in points})
+    assert last["step"] == points[-1]["step"]
+    assert abs(last["all"]["training"]["psnr"] - points[-1]["training"]["psnr"]) < 1.5, "a part is like the whole"
+    assert "/" not in json.dumps(header["experiment"])
+
+
+def test_a_result_is_what_the_log_says(small, flowers, tmp_path, monkeypatch):  # noqa: F811
+    monkeypatch.setattr(make, "RESULTS", tmp_path / "results")
+    run("rose", "--data", flowers, "--epochs", 2)
+    log = entries(small / "runs/rose")
+    make.record(small / "runs/rose", "mine", study="none")
+    header, *points, last = make.read("mine")
+    assert (header["study"], header["data"]) == ("none", "photographs")
+    assert last["all"]["training"]["psnr"] == round(log[-1]["all"]["training"]["psnr"], 4)
+    losses = [e["loss"] for e in log if "loss" in e]
+    assert [p["epoch"] for p in points] == [1, 2]
+    np.testing.assert_allclose([p["loss"] for p in points], [np.mean(losses[:3]), np.mean(losses[3:])], atol=1e-6)
+    lines = (small / "runs/rose/log.jsonl").read_text().splitlines(keepends=True)
+    (small / "runs/rose/log.jsonl").write_text("".join(lines[:-1]))
+    with pytest.raises(UserError, match="has not come to its end"):
+        make.record(small / "runs/rose", "mine")
+
+
+def test_minutes_leave_out_what_was_no_training(small, flowers, tmp_path, monkeypatch):  # noqa: F811
+    monkeypatch.setattr(make, "RESULTS", tmp_path / "results")
+    run("rose", "--data", flowers, "--epochs", 2)
+    log = entries(small / "runs/rose")
+    for k, entry in enumerate(log):
+        entry["time"] = 6.0 * k + 3600 * (k > 4)  # stopped for an hour
+    (small / "runs/rose/log.jsonl").write_text("".join(json.dumps(entry) + "\n" for entry in log))
+    make.record(small / "runs/rose", "mine")
+    assert make.read("mine")[-1]["minutes"] == pytest.approx(0.1 * (len(log) - 2))
+
+
+class Echo:
+    """A network that draws its input, with a lattice of a given strength."""
+
+    def __init__(self, strength: float):
+        self.experiment, self.strength = EXPERIMENTS["rose"], strength
+
+    def reconstruct(self, images):
+        sign = (-1.0) ** np.arange(128)
+        return 0.5 * images + 0.25 + self.strength * sign[:, None, None]
+
+
+def test_a_lattice_is_seen(tmp_path):
+    rng = np.random.default_rng(0)
+    files = []
+    for k in range(3):
+        files.append(tmp_path / f"{k}.png")
+        Image.fromarray(rng.integers(0, 256, (128, 128, 3), dtype=np.uint8)).save(files[-1])
+    assert make.lattice(Echo(0), files) == pytest.approx(0.25), "half the contrast, a quarter of the energy"
+    assert make.lattice(Echo(0.1), files) > 5
+
+
+def test_a_picture_that_is_too_large_is_slimmed(tmp_path):
+    rng = np.random.default_rng(0)
+    noise = rng.integers(0, 256, (400, 400, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(tmp_path / "a.png")
+    before = (tmp_path / "a.png").stat().st_size
+    make.slim(tmp_path / "a.png")
+    assert (tmp_path / "a.png").stat().st_size <= make.MOST * 1024 < before

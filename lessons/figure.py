@@ -27,13 +27,12 @@ def strip(rows: Sequence[Sequence[np.ndarray]], names: Sequence[str], titles: Se
     `into` is what to draw into, or None for a new figure. Columns are (RIGHT - LEFT) / count of the width apart, so
     that a chart below can stand under them. Without names (`[""]`) the pictures begin at the left edge.
     """
-    left = LEFT if any(names) else 1 - RIGHT
-    count = max(map(len, rows))
-    cell = WIDTH * (RIGHT - left) / count
-    inches = cell * len(rows) * 1.04 + 0.3 * bool(len(titles)) + 0.05
-    into = into or plt.figure(figsize=(WIDTH, inches))
-    into.subplots_adjust(left=left, right=RIGHT, top=1 - 0.3 * bool(len(titles)) / inches, bottom=0.02,
-                         wspace=0.04, hspace=0.04)  # fmt: skip
+    left, count, above = LEFT if any(names) else 1 - RIGHT, max(map(len, rows)), 0.3 if titles else 0.05  # inches
+    if into is None:
+        cell = 1.04 * WIDTH * (RIGHT - left) / count
+        into = plt.figure(figsize=(WIDTH, cell * len(rows) + above + 0.05))
+    top = 1 - above * into.dpi / into.bbox.height
+    into.subplots_adjust(left=left, right=RIGHT, top=top, bottom=0.02, wspace=0.04, hspace=0.04)
     axes = into.subplots(len(rows), count, squeeze=False)
     for line, images, name in zip(axes, rows, names, strict=True):
         for ax, image in zip(line, images, strict=False):

@@ -72,8 +72,8 @@ def expect_exact_ends(yours, a, b):
         if not np.array_equal(code, end):
             k = np.flatnonzero(code != end)[0]  # one number is enough to see it
             raise Wrong(f"the {name} code is off by rounding, and should be exact: a + 1 * (b - a) is not always b",
-                        a=repr(float(a[k])), b=repr(float(b[k])), yours=repr(float(code[k])), expected=repr(float(end[k])),
-                        difference=f"{code[k] - end[k]:.0e}")  # fmt: skip
+                        a=repr(float(a[k])), b=repr(float(b[k])), yours=repr(float(code[k])),
+                        expected=repr(float(end[k])), difference=f"{code[k] - end[k]:.0e}")  # fmt: skip
 
 
 def grid(low, high, rows, columns):

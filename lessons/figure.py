@@ -3,18 +3,47 @@
 import re
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib
+import numpy as np
 from matplotlib import pyplot as plt
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, SubFigure
 from PIL import Image
 
 matplotlib.use("Agg")  # no display needed
 
 LESSONS = Path(__file__).parent
 FOLDER = LESSONS.parent / "figures" / "lessons"
+LEFT, RIGHT, WIDTH = 0.1, 0.99, 7.5  # of a strip: where pictures begin and end, as parts of its width; inches
 saving = False  # a lesson that is only tried leaves no file behind
+
+
+def strip(rows: Sequence[Sequence[np.ndarray]], names: Sequence[str], titles: Sequence[str] = (),
+          into: Figure | SubFigure | None = None) -> Figure | SubFigure:  # fmt: skip
+    """Rows of images (H,W,C), each row with its name on the left, each column with its title above.
+
+    `into` is what to draw into, or None for a new figure. Columns are (RIGHT - LEFT) / count of the width apart, so
+    that a chart below can stand under them. Without names (`[""]`) the pictures begin at the left edge.
+    """
+    left, count, above = LEFT if any(names) else 1 - RIGHT, max(map(len, rows)), 0.3 if titles else 0.05  # inches
+    if into is None:
+        cell = 1.04 * WIDTH * (RIGHT - left) / count
+        into = plt.figure(figsize=(WIDTH, cell * len(rows) + above + 0.05))
+    top = 1 - above * into.dpi / into.bbox.height
+    into.subplots_adjust(left=left, right=RIGHT, top=top, bottom=0.02, wspace=0.04, hspace=0.04)
+    axes = into.subplots(len(rows), count, squeeze=False)
+    for line, images, name in zip(axes, rows, names, strict=True):
+        for ax, image in zip(line, images, strict=False):
+            ax.imshow(image, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
+        for ax in line:
+            ax.set(xticks=[], yticks=[])
+            ax.spines[:].set_visible(False)
+        line[0].set_ylabel(name, fontsize=11)
+    for ax, title in zip(axes[0], titles, strict=False):
+        ax.set_title(title, fontsize=10)
+    return into
 
 
 def save(picture: Figure | Image.Image, name: str) -> None:

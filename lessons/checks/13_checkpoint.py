@@ -22,9 +22,11 @@ NOWHERE = Path(os.devnull) / "run.npz"  # cannot be written
 FUNCTIONS = {"save": (NOWHERE, {"w": np.ones(1)}, {"t": 1}), "load": (NOWHERE,)}
 HINTS = [
     "np.savez takes an open file as well as a name, and np.load reads what it wrote. The header can be one more array: "
-    "json.dumps makes a string of it, and np.array(string) is an array without objects.",
+    "json.dumps makes a string of it, and np.array(string) is an array without objects. With allow_pickle=False both "
+    "refuse what could only be stored as a pickle; np.savez does not unless told so.",
     "Open a temporary file beside `file`, such as file.with_name(file.name + '.part'), and write to it. Then "
-    "stream.flush() empties Python's buffer, os.fsync(stream.fileno()) the system's, and os.replace gives it its name.",
+    "stream.flush() empties Python's buffer (np.savez does so by itself, stream.write does not), "
+    "os.fsync(stream.fileno()) the system's, and os.replace gives it its name.",
     "`try: ... finally:` runs its last part after success and after every exception. Path.unlink(missing_ok=True) "
     "removes a file if it is there.",
     "Damage makes np.load raise many kinds of exceptions. In `load` catch them all, and raise ValueError instead.",
@@ -191,7 +193,8 @@ def check_order(answer, file):
     most = max(s for names in before for n, s in [*names.values(), (number, -1)] if n == number)
     if most < size:
         raise Wrong(f"when os.fsync is called, {max(most, 0)} of {size} bytes have left Python's buffer; flush or "
-                    "close the stream before, and give os.fsync a file number of the same file")  # fmt: skip
+                    "close the stream before (np.savez flushes by itself, stream.write does not), and give os.fsync a "
+                    "file number of the same file")  # fmt: skip
     return watch
 
 

@@ -79,6 +79,10 @@ def one_by_one(decode, low, high, rows, columns):
     return np.concatenate([np.concatenate([decode(c[None])[0] for c in row], 1) for row in codes], 0)
 
 
+def not_written(decode, low, high, rows, columns):
+    raise NotImplementedError
+
+
 WRONG = {
     "end point missing": (way(lambda n: np.linspace(0, 1, n, endpoint=False)), "the last code is b"),
     "both ends missing": (way(lambda n: np.arange(1, n + 1) / (n + 1)), "the first code is a"),
@@ -96,6 +100,7 @@ WRONG = {
         {"interpolate": lambda a, b, count: np.array([a + 0.25 * k * (b - a) for k in range(count - 1)] + [b])},
         "K",
     ),
+    "no sheet yet": ({"sheet": not_written}, "interpolate is right; sheet is not written yet"),
     "upside down": (sheet(lambda l, h, r, c: codes_right(l, h, r, c)[::-1]), "upside down"),
     "mirrored": (sheet(lambda l, h, r, c: codes_right(l, h, r, c)[:, ::-1]), "mirrored"),
     "low and high exchanged": (sheet(lambda l, h, r, c: codes_right(h, l, r, c)), "the wrong way round"),

@@ -1,9 +1,14 @@
-"""The pictures of the lessons: python -m lessons.figure draws them all anew into figures/lessons."""
+"""The pictures of the lessons, and what their blocks print: python -m lessons.figure makes all of it anew.
 
+`python -m lessons.figure 09 12` does so for these lessons.
+"""
+
+import contextlib
+import io
 import re
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import matplotlib
@@ -58,9 +63,18 @@ def save(picture: Figure | Image.Image, name: str) -> None:
         plt.close(picture)
 
 
-def blocks(page: Path) -> list[str]:
-    """The Python of a lesson."""
-    return re.findall(r"^```python\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(r"^```python\n(.*?)^```$(\n\n```text\n(.*?)^```$)?", re.MULTILINE | re.DOTALL)
+
+
+def outputs(page: Path) -> Iterator[tuple[str, str]]:
+    """Run the blocks of a lesson one after the other: what the lesson says that each prints, and what it prints."""
+    names: dict[str, object] = {}
+    text = page.read_text()
+    for block in BLOCK.finditer(text):
+        lines_above = "\n" * (text[: block.start()].count("\n") + 1)  # so that a traceback names the lesson's line
+        with contextlib.redirect_stdout(io.StringIO()) as stream:
+            exec(compile(lines_above + block[1], page, "exec"), names)
+        yield block[3] or "", "".join(f"{line.rstrip()}\n" for line in stream.getvalue().splitlines())
 
 
 def main() -> None:
@@ -68,10 +82,15 @@ def main() -> None:
 
     figure.saving = True
     for page in sorted(LESSONS.glob("[0-9]*.md")):
-        start, names = time.perf_counter(), {}  # type: ignore[var-annotated]
-        for block in blocks(page):
-            exec(block, names)
-        print(f"{page.name}: {time.perf_counter() - start:.1f} s", file=sys.stderr)
+        if page.name[:2] in sys.argv[1:] or not sys.argv[1:]:
+            start, printed = time.perf_counter(), (new for _, new in outputs(page))
+
+            def with_output(block: re.Match[str], printed: Iterator[str] = printed) -> str:
+                text = next(printed)
+                return f"```python\n{block[1]}```" + f"\n\n```text\n{text}```" * bool(text)
+
+            page.write_text(BLOCK.sub(with_output, page.read_text()))
+            print(f"{page.name}: {time.perf_counter() - start:.1f} s", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -40,9 +40,25 @@ class Whorl:
     cup: float = 0  # how far the edges bend to the axis, in half breadths
     droop: float = 0  # how far the tip sags
     ruffle: float = 0.04  # how wavy the edge is
+    teeth: Pair = (0, 0)  # how many the tip has, and how deep they are, in lengths
     rim: float = 0.1  # how much brighter the edge is
+    veins: float = 0.04  # how strong the furrows along it are
     dye: int = 0  # which gradient of the palette; -1 is green
     phase: float | None = None  # where the first petal points: 90 is to the eye, None is anywhere
+
+
+@dataclass(frozen=True)
+class Leaf:
+    """The leaves of a species; lengths in picture widths."""
+
+    length: float = 0.3
+    width: float = 0.1  # half the breadth
+    outline: Pair = (0.6, 0.8)
+    ruffle: float = 0.0
+    leaflets: int = 1  # on one stalk
+    most: int = 4
+    grows: str = "stem"  # or from the "ground", upright, or on the "water", where there is no stem
+    colours: str = "2c4818 587c30|3a5c28 7ca048|203c20 406838"  # gradients, one is drawn; stem and sepals have it too
 
 
 @dataclass(frozen=True)
@@ -52,12 +68,15 @@ class Species:
     whorls: tuple[Whorl, ...]
     palettes: tuple[tuple[str, ...], ...]
     disc: Pair = (0, 0)  # its smallest and largest radius
-    disc_colours: tuple[str, ...] = ("000000",)
-    tilt: Pair = (0, 60)  # 0 looks into the flower, 90 sees it from the side
+    disc_colours: tuple[str, ...] = ("000000",)  # from its rim to its middle
+    dome: float = 0.3  # its height in its radii
+    tilt: Pair = (0, 60)  # 0 looks into the flower, 90 sees it from the side, below 0 it nods
     scale: Pair = (0.2, 0.6)  # flower radius over picture width
-    leaf: Pair = (0.35, 0.12)  # length and half breadth; the slender ones stand up like blades
-    back: str = "foliage foliage foliage dark dark sky soil plain"  # names in BACKS, one is drawn
+    leaf: Leaf = Leaf()
+    stem: float = 0.03  # half its breadth in flower radii
+    back: str = "foliage foliage grass dark dark sky soil plain"  # names in BACKS, one is drawn
     bud: float = 0  # how far a flower may be closed: 0 is always open, 1 up to all petals upright
+    heads: tuple[int, int] = (1, 1)  # fewest and most flowers on one stem
 
 
 # ---- a petal: its tables are kept, so nobody writes into them -----------------------------------------------------
@@ -78,28 +97,49 @@ def outline(foot: float, tip: float, ruffle: float = 0, phase: float = 0) -> np.
     s = ALONG.clip(0, 1)
     width = s**foot * (1 - s) ** tip
     width *= (1 + ruffle * np.sin(ALONG * 15 + phase)) / width.max()
-    width -= 30 * np.abs(ALONG - s)
-    return np.array([width, (np.diff(width, append=-5) * 200).clip(-4, 4)], np.float32)
+    width -= 12 * np.abs(ALONG - s)
+    width = np.convolve(np.pad(width, 4, "edge"), np.full(9, 1 / 9), "valid")  # a jump at a blunt tip would be jagged
+    return np.array([width, np.gradient(width) * 199.2], np.float32)
 
 
 @cache
-def creases(rim: float = 0, fold: float = 0) -> np.ndarray:
-    """Brightness across a petal: fine veins, one side lighter, bright edges, a folded middle: (64,) float32."""
-    light = 1 + 0.03 * np.cos(ACROSS * 16) + 0.12 * ACROSS + rim * ACROSS**4 + fold * (np.abs(ACROSS) ** 0.5 - 0.8)
+def serration(teeth: float, depth: float, phase: float) -> np.ndarray:
+    """How much sooner than in the middle of a tooth a petal ends, across its tip: (256,) float32, 1 or more."""
+    t = np.linspace(-1, 1, 256)
+    notch = 1 - np.abs(np.sin((t + 1) * np.pi / 2 * teeth)) + 0.4 * np.sin(t * 5 + phase)
+    return (1 + depth * (notch - notch.min())).astype(np.float32)
+
+
+@cache
+def creases(rim: float = 0, fold: float = 0, veins: float = 0.04) -> np.ndarray:
+    """Brightness across a petal: furrows, bright edges, a folded middle: (64,) float32."""
+    light = 1 + veins * np.cos(ACROSS * 16) + rim * ACROSS**4 + fold * (np.abs(ACROSS) ** 0.5 - 0.8)
     return light.astype(np.float32)
 
 
-STEM, LEAF, DISC = outline(0.05, 0.05), outline(0.6, 0.7), outline(0.5, 0.5)
-SEEDS = np.random.default_rng(0).uniform(0.55, 1.25, (25, 16)).astype(np.float32).repeat(8, 0).repeat(4, 1)  # a disc's
+def florets() -> np.ndarray:
+    """Brightness over a disc, as crossing spirals: (200, 64) float32 over what `paint` takes for along and across."""
+    x = np.linspace(-1, 1, 200)[:, None]
+    y = ACROSS * np.sqrt(1 - x * x)
+    radius, angle = np.hypot(x, y), np.arctan2(y, x)
+    spirals = np.cos(13 * angle + 12 * radius) * np.cos(21 * angle - 19 * radius)
+    return (0.95 - 0.12 * y + 0.35 * radius * spirals).astype(np.float32)
+
+
+STEM, DISC, FLORETS = outline(0.05, 0.05), outline(0.5, 0.5), florets()
+RIBS = np.cos(ALONG[28:228, None] * 38 - np.abs(ACROSS) * 9) * 0.05  # a leaf's, slanting from its middle
+BLADE = (creases(0, 0.25) + RIBS).astype(np.float32)
 FADE = np.linspace(0.6, 1.08, 256, dtype=np.float32)  # less light gets down to a petal's foot
 
 
 def paint(canvas: np.ndarray, foot: np.ndarray, along: np.ndarray, across: np.ndarray, shape: np.ndarray,
-          colours: np.ndarray, crease: np.ndarray, bend: float = 0.0, cup: float = 0.0, shadow: float = 0.0) -> None:
+          colours: np.ndarray, crease: np.ndarray, bend: float = 0.0, cup: float = 0.0, shadow: float = 0.0,
+          tips: np.ndarray | None = None) -> None:
     """Paint one petal over the canvas, in place: from its foot along to the tip and across to an edge, each (x, y).
 
     `bend` moves the tip sideways by so many half breadths, `cup` the edges back by so many lengths, `shadow` in [0, 1]
-    darkens what is behind. `crease` is (64,), or (200, 64) where it differs along the petal too.
+    darkens what is behind, less towards the tip if below 0; `tips` is a serration. `crease` is (64,), or (200, 64)
+    where it differs along the petal too.
     """
     n = canvas.shape[1]
     (fx, fy), (ax, ay), (wx, wy) = foot.tolist(), along.tolist(), across.tolist()
@@ -117,6 +157,8 @@ def paint(canvas: np.ndarray, foot: np.ndarray, along: np.ndarray, across: np.nd
         t -= bend * s * s
     if cup:
         s += cup * t * t
+    if tips is not None:
+        s *= tips.take((t * 127.5 + 128).astype(np.intp), mode="clip")
     i = (s * 199.2 + 28).astype(np.intp)  # into the tables along
     breadth = shape[0].take(i, mode="clip")
     sharp = abs(det) * n / np.sqrt((wx * wx + wy * wy) * shape[1] ** 2 + (ax * ax + ay * ay))
@@ -128,7 +170,9 @@ def paint(canvas: np.ndarray, foot: np.ndarray, along: np.ndarray, across: np.nd
     keep = 1 - cover
     if shadow:
         edge *= 40 / n
-        keep *= 1 - shadow * np.maximum(edge + 1, 0)
+        edge += 1
+        np.maximum(edge, 0, out=edge)
+        keep *= 1 - shadow * edge if shadow > 0 else 1 + shadow * edge * np.maximum(1 - s, 0)
     j = (t * 31.5 + 32).astype(np.intp)  # into the table across
     cover *= crease.take(j, mode="clip") if crease.ndim == 1 else crease[(i - 28).clip(0, 199), j.clip(0, 63)]
     patch = canvas[:, y0:y1, x0:x1]
@@ -153,80 +197,115 @@ def petals(whorl: Whorl, rng: np.random.Generator, frame: np.ndarray, radius: fl
     side = frame[:, :2] @ [-np.sin(angle), np.cos(angle)]
     foot, along = radius * (out * base + axis * height), out * np.cos(lift) + axis * np.sin(lift)
     normal = np.cross(along, side, axis=0)
-    bright = 0.82 + 0.3 * (light @ normal) * np.sign(normal[2]) + rng.normal(0, 0.04, count)
+    facing = normal[2] / (np.abs(normal[2]) + 0.15)  # the side that is seen; edge on, a little of both
+    bright = 0.92 + 0.3 * (light @ normal) * facing + rng.normal(0, 0.04, count)
     a, w = along[:2] * length, side[:2] * width
     w2, det = (w * w).sum(0) + 1e-9, a[0] * w[1] - a[1] * w[0]
     thin = np.copysign(np.maximum(np.abs(det), 0.2 * length * np.sqrt(w2)), det) - det
     a += thin / w2 * np.stack([w[1], -w[0]])  # seen edge on: turned a little, to have some breadth
     cup = np.clip(whorl.cup * width * (out[:2] * a).sum(0) / (a * a).sum(0), -1.2, 1.2)
     bend = whorl.droop * length * w[1] / w2 + rng.normal(0, 0.12, count)
-    crease = (bright[:, None] * creases(whorl.rim)).astype(np.float32)
-    shadow = np.linspace(0.05, 0.55, count)
+    round_ = 0.15 * (light @ side)[:, None] * ACROSS  # the edge that is turned to the light is brighter
+    crease = (bright[:, None] * (creases(whorl.rim, 0, whorl.veins) + round_)).astype(np.float32)
+    shadow = np.linspace(0.1, 0.55, count) * (-1 if whorl.turns else 1)  # tips in a ring have only air behind them
     depth = foot[2] + along[2] * length / 2
     return zip(depth, foot[:2].T, a.T, w.T, crease, bend.tolist(), cup.tolist(), shadow.tolist(), strict=True)
 
 
-def flower(canvas: np.ndarray, kind: Species, rng: np.random.Generator, centre: np.ndarray, radius: float,
-           light: np.ndarray) -> None:
-    """Paint a flower of a kind over the canvas, in place: stem and leaves, then the petals, far ones first."""
-    green = gradient(("2c4818 587c30", "3a5c28 7ca048", "203c20 406838")[rng.integers(3)])
-    down, blade = np.array([rng.normal(0, 0.15), 1.2]), kind.leaf[1] < 0.08
-    paint(canvas, centre, down, np.array([-0.02 - 0.04 * radius, 0]), STEM, green, creases(-0.4), rng.normal(0, 2))
-    for _ in range(rng.integers(5)):
-        angle = rng.uniform(-0.5, np.pi + 0.5) * (-1 if blade else 1)
-        long = np.array([np.cos(angle), np.sin(angle)]) * (kind.leaf[0] + 0.5 * radius) * rng.uniform(0.6, 1.1)
-        wide = np.array([-long[1], long[0]]) * kind.leaf[1] / kind.leaf[0] * rng.uniform(0.6, 1.2)
-        foot = centre + down * min(rng.uniform(0.3, 1.5) * radius, 0.5) + np.array([0, 0.3 * blade])
-        paint(canvas, foot, long, wide, LEAF, green, creases(0, 0.25) * rng.uniform(0.5, 1), rng.normal(0, 0.4), 0, 0.2)
-
+def head(canvas: np.ndarray, kind: Species, rng: np.random.Generator, centre: np.ndarray, radius: float,
+         light: np.ndarray, palette: tuple[str, ...]) -> None:
+    """Paint a flower without its stem over the canvas, in place: petals and disc, far ones first."""
     (ct, cr), (st, sr) = (f([np.radians(rng.uniform(*kind.tilt)), rng.normal(0, 0.2)]) for f in (np.cos, np.sin))
     frame = np.array([[cr, -sr, 0], [sr, cr, 0], [0, 0, 1]]) @ np.array([[1, 0, 0], [0, ct, -st], [0, st, ct]])
-    tint = np.exp(rng.normal(0, 0.05, (3, 1))).astype(np.float32)
-    palette = *kind.palettes[rng.integers(len(kind.palettes))], "304818 5a8038"
-    dyes, closed = [gradient(colours) * tint * FADE for colours in palette], kind.bud * rng.random() ** 2
+    tint = np.exp(rng.normal(0, 0.03, (3, 1))).astype(np.float32)
+    closed = kind.bud * rng.random() ** 2
     jobs: list[tuple[float, tuple[Any, ...]]] = []
     for order, whorl in enumerate(kind.whorls):
-        shape = outline(*whorl.outline, whorl.ruffle, int(rng.integers(20)))
+        phase = int(rng.integers(20))
+        shape, dye = outline(*whorl.outline, whorl.ruffle, phase), gradient(palette[whorl.dye]) * tint * FADE
+        tips = serration(*whorl.teeth, phase) if whorl.teeth[1] else None
         for depth, foot, along, across, *rest in petals(whorl, rng, frame, radius, light, closed):
-            jobs.append((depth + 0.12 * radius * order, (centre + foot, along, across, shape, dyes[whorl.dye], *rest)))
-    if kind.disc[1]:  # an ellipse is a petal too
-        size, axis, stops = radius * rng.uniform(*kind.disc), frame[:, 2], str(rng.choice(kind.disc_colours)).split()
-        across = size * np.array([-axis[1], axis[0]]) / np.hypot(axis[0], axis[1])
-        along = 2 * max(axis[2], 0.3) * np.array([across[1], -across[0]])
-        foot, colours = centre + 0.2 * size * axis[:2] - along / 2, gradient(" ".join(stops[::-1] + stops)) * tint
-        jobs.append((axis[2] * (size + 0.15 * radius), (foot, along, across, DISC, colours, SEEDS)))
+            jobs.append((depth + 0.12 * radius * order, (centre + foot, along, across, shape, dye, *rest, tips)))
+    if kind.disc[1]:  # a dome of ellipses, and an ellipse is a petal too
+        size, axis = radius * rng.uniform(*kind.disc), frame[:, 2]
+        dye, unit = gradient(str(rng.choice(kind.disc_colours))) * tint, axis[:2] / np.hypot(axis[0], axis[1])
+        for k in np.linspace(0, 0.84, 6):  # from the rim to the middle
+            across = size * np.sqrt(1 - k * k) * np.array([-unit[1], unit[0]])
+            along = 2 * max(abs(axis[2]), 0.3) * np.array([across[1], -across[0]])
+            foot = centre + size * (0.1 + kind.dome * k) * axis[:2] - along / 2
+            colours = dye[:, [28 + int(k * 238)]]
+            jobs.append((axis[2] * (size + (0.15 + k) * radius), (foot, along, across, DISC, colours, FLORETS)))
     for _, job in sorted(jobs, key=lambda entry: entry[0]):
         paint(canvas, *job)
 
 
+def flower(canvas: np.ndarray, kind: Species, rng: np.random.Generator, centre: np.ndarray, radius: float,
+           light: np.ndarray) -> None:
+    """Paint a flower of a kind over the canvas, in place: stem and leaves, then its heads, the lowest first."""
+    leaf, palette = kind.leaf, kind.palettes[rng.integers(len(kind.palettes))]
+    colours = str(rng.choice(leaf.colours.split("|")))
+    green, shape = gradient(colours), outline(*leaf.outline, leaf.ruffle, int(rng.integers(9)))
+    down, bow = np.array([rng.normal(0, 0.15), 1.2]), np.array([rng.normal(0, 0.12), 0])
+    girth = np.array([-0.006 - kind.stem * radius, 0])
+    if leaf.grows != "water":
+        paint(canvas, centre, down, girth, STEM, green, creases(-0.4), float(bow[0] / girth[0]))
+    for k in range(rng.integers(leaf.most + 1)):
+        u, long, turn = rng.uniform(0.25, 0.8), leaf.length * rng.uniform(0.7, 1.2) + 0.3 * radius, rng.uniform(0, 0.9)
+        foot, wide, bend = centre + u * down + u * u * bow, long * leaf.width / leaf.length, rng.normal(0, 0.4)
+        shade = BLADE * np.float32(rng.uniform(0.6, 1.1))
+        if leaf.grows == "water":  # a pad lies flat
+            foot = centre + np.array([rng.normal(0, 0.35), rng.uniform(-0.1, 0.4)])
+            paint(canvas, foot, np.array([0, 0.9 * long]), np.array([long, 0]), DISC, green, shade, 0, 0, 0.3)
+            continue
+        turn = (-1.6 + rng.normal(0, 0.25)) if leaf.grows == "ground" else (k % 2) * (np.pi - 2 * turn) + turn - 0.5
+        if leaf.grows == "ground":
+            foot += np.array([rng.normal(0, 0.05), 1.1 - foot[1]])
+        for part in range(leaf.leaflets):
+            angle = turn + (part + 1) // 2 * (1 - part % 2 * 2) * 0.9
+            away = np.array([np.cos(angle), np.sin(angle)])
+            paint(canvas, foot, long * away, wide * np.array([-away[1], away[0]]), shape, green, shade, bend, 0, 0.2)
+    heads = int(rng.integers(kind.heads[0], kind.heads[1] + 1))
+    for k in range(heads - 1, -1, -1):
+        place = centre + radius * np.array([(k % 2 * 2 - 1) * min(k, 1) * rng.uniform(0.6, 1), k * rng.uniform(0.7, 1)])
+        if k:
+            u = max(place[1] - centre[1] - 0.3 * radius, 0) / 1.2
+            joint = centre + u * down + u * u * bow
+            stalk = place - joint
+            paint(canvas, joint, stalk, 0.08 * radius / np.hypot(*stalk) * stalk[::-1] * [-1, 1], STEM, green,
+                  creases(-0.4), 0)
+        head(canvas, kind, rng, place, radius * rng.uniform(0.8, 1), light, (*palette, colours))
+
+
 # ---- a picture ----------------------------------------------------------------------------------------------------
-BACKS = {  # the darkest and the lightest colour behind, and how many leaves are there at most
-    "foliage": ("142010 6a9048", 18), "dark": ("020302 182012", 5), "sky": ("6098e0 e8f0f8", 0),
-    "soil": ("2c241c 8c7c68", 12), "plain": ("908878 f4f0e8", 3), "water": ("101820 506878", 0),
+BACKS = {  # the darkest and the lightest colour behind; how many things are there at most, how they lie, how broad
+    "foliage": ("142010 6a9048", 24, (0.15, 0.15), 0.4), "grass": ("182808 88a848", 24, (0.05, 0.4), 0.06),
+    "dark": ("020302 182012", 8, (0.15, 0.15), 0.3), "sky": ("5890e0 f0f4f8", 8, (0.3, 0.05), 0.4),
+    "soil": ("2c241c 8c7c68", 16, (0.1, 0.1), 0.8), "plain": ("908878 f4f0e8", 3, (0.3, 0.3), 1),
+    "water": ("081418 486070", 16, (0.4, 0.02), 0.15),
 }
 
 
 def background(kind: Species, rng: np.random.Generator, size: int, light: np.ndarray) -> np.ndarray:
     """What lies behind, out of focus: a canvas painted small and enlarged."""
-    colours, leaves = BACKS[rng.choice(kind.back.split())]
+    colours, most, lie, broad = BACKS[rng.choice(kind.back.split())]
     dyes = gradient(colours) * np.exp(rng.normal(0, 0.06, (3, 1))).astype(np.float32)
-    small = max(int(rng.choice([16, 24, 40, 64, 96]) * size / 128), 1)
-    coarse = rng.random((6, 6), dtype=np.float32) * 0.7 + np.linspace(0, 0.3, 6, dtype=np.float32)[:, None]
+    small = max(int(rng.choice([12, 18, 28, 44, 64]) * size / 128), 1)
+    coarse = rng.random((4, 4), dtype=np.float32) * 0.5 + np.linspace(0.1, 0.4, 4, dtype=np.float32)[:, None]
     field = np.asarray(Image.fromarray(coarse).resize((small, small), Image.Resampling.BICUBIC))
     canvas = dyes.take((field * 200 + 28).astype(np.intp).clip(28, 228), axis=1)
-    green = dyes * np.array([[0.8], [1.0], [0.65]], np.float32)
-    for _ in range(rng.integers(leaves + 1)):
-        long = rng.normal(0, 0.2, 2)
-        wide = np.array([-long[1], long[0]]) * rng.uniform(0.1, 0.4)
-        paint(canvas, rng.random(2), long, wide, LEAF, green, creases() * rng.uniform(0.4, 1.5))
+    for _ in range(rng.integers(most + 1)):
+        long = rng.normal(0, lie) + 0.01
+        wide = np.array([-long[1], long[0]]) * broad * rng.uniform(0.5, 1)
+        tone = dyes[:, [rng.integers(28, 228)]]
+        paint(canvas, rng.random(2) - long / 2, long, wide, DISC, tone, creases())
     if rng.random() < 0.3:
         flower(canvas, kind, rng, rng.random(2), rng.uniform(0.7, 1.3) * kind.scale[0], light)
     image = Image.fromarray((canvas.transpose(1, 2, 0).clip(0, 1) * 255).astype(np.uint8))
     return np.float32(1 / 255) * np.asarray(image.resize((size, size), Image.Resampling.BICUBIC)).transpose(2, 0, 1)
 
 
-def kind_of(species: str) -> Species:
-    """The species of a name. UserError: there is none."""
+def kind_of(species: str) -> tuple[Species, ...]:
+    """The forms of the species of a name. UserError: there is none."""
     if species not in SPECIES:
         raise UserError(f"no species {species!r} in the garden; it grows {', '.join(SPECIES)}")
     return SPECIES[species]
@@ -234,7 +313,8 @@ def kind_of(species: str) -> Species:
 
 def render(species: str, seed: int, size: int = 128) -> np.ndarray:
     """A picture of a flower, (size, size, 3) uint8, the same bits for the same seed. UserError: no such species."""
-    rng, kind = np.random.default_rng([seed, crc32(species.encode())]), kind_of(species)
+    forms, rng = kind_of(species), np.random.default_rng([seed, crc32(species.encode())])
+    kind = forms[rng.integers(len(forms))]
     light = np.array([rng.uniform(-0.8, 0.8), rng.uniform(-0.9, 0.2), 0.7])  # from above, a side, the camera
     canvas = background(kind, rng, size, light := light / np.linalg.norm(light))
     radius = float(np.exp(rng.uniform(*np.log(kind.scale))))
@@ -242,8 +322,8 @@ def render(species: str, seed: int, size: int = 128) -> np.ndarray:
     if rng.random() < 0.15:
         flower(canvas, kind, rng, rng.random(2), radius * rng.uniform(0.6, 1), light)
     flower(canvas, kind, rng, 0.5 + rng.uniform(-room, room, 2), radius, light)
-    exposure = 1.6 * np.clip(rng.uniform(0.25, 0.55) / canvas.mean(), 0.75, 1.3)  # a camera's meter, half believed
-    canvas *= -(exposure * np.exp(rng.normal(0, 0.04, (3, 1, 1)))).astype(np.float32)
+    exposure = 1.9 * np.clip(rng.uniform(0.25, 0.55) / canvas.mean(), 0.75, 1.3)  # a camera's meter, half believed
+    canvas *= -(exposure * np.exp(rng.normal(0, 0.03, (3, 1, 1)))).astype(np.float32)
     canvas = 1 - np.exp(canvas)  # film: the highlights do not burn out ...
     canvas += 0.3 * (canvas - canvas.mean(axis=0)) + 1.4 * canvas * (canvas - 0.45) * (1 - canvas)  # ... and has punch
     image = Image.fromarray((canvas.transpose(1, 2, 0).clip(0, 1) * 255 + 0.5).astype(np.uint8))
@@ -282,82 +362,95 @@ def contact_sheet(each: int = 8, size: int = 128) -> Image.Image:
     return sheet
 
 
-# ---- the sixteen --------------------------------------------------------------------------------------------------
+# ---- the sixteen: each is its forms, one is drawn ------------------------------------------------------------------
 YELLOWS = ("e08800 f8b808 ffd820",), ("d87800 f8c000 f8e040",), ("e8b000 ffd810 fff060",)
-PINKS = ("801040 e04080 f890b8",), ("c84878 f090b0 ffd0dc",), ("c8b8b8 f0e8e8 ffffff",), ("700818 c01830 e84058",)
-SPECIES: dict[str, Species] = {
-    "astilbe": Species(
-        (Whorl((40, 55), 0, (0.5, 0.2), (0.09, 0.09), (25, 60), base=(0.15, 0), height=(-1, 0.9), ruffle=0.4),),
-        PINKS, tilt=(70, 90), scale=(0.25, 0.6)),
-    "bellflower": Species(
-        (Whorl((5, 5), 1, width=(0.45, 0.45), lift=(50, 50), outline=(0.3, 0.6), cup=0.4, rim=0.2),),
-        (("503090 7050c0 9880e0",), ("4030a0 8068d8 b0a0f0",), ("c0b8d0 f8f8ff",)),
-        tilt=(10, 100), scale=(0.18, 0.5), leaf=(0.25, 0.08)),
-    "black_eyed_susan": Species(
-        (Whorl((10, 18), 1, width=(0.17, 0.17), lift=(-15, -15), outline=(0.35, 0.4), base=(0.2, 0.2), droop=0.2),),
-        YELLOWS, (0.24, 0.32), ("301810 180808 201008",)),
-    "calendula": Species(
-        (Whorl((28, 54), 3, (1, 0.6), (0.11, 0.08), (0, 35), (0.35, 0.25), rim=0.15, ruffle=0.08),),
+PINKS = ("801040 e04080 f890b8",), ("c84878 f090b0 ffd0dc",), ("e0d0d0 fcf4f4 ffffff",), ("700818 c01830 e84058",)
+STRAP = Leaf(0.8, 0.04, (0.1, 0.8), grows="ground", colours="284820 68905c|304828 80a060")
+SPECIES: dict[str, tuple[Species, ...]] = {
+    "astilbe": (Species(
+        (Whorl((40, 55), 0, (0.55, 0.15), (0.12, 0.08), (15, 60), (0.4, 0.8), (0.1, 0), (-1, 0.9), droop=0.1, ruffle=0.4,
+               teeth=(4, 0.2), veins=0.12),),
+        PINKS, tilt=(70, 90), scale=(0.25, 0.6), leaf=Leaf(0.2, 0.06, (0.6, 1), 0.1, 3)),),
+    "bellflower": (Species(
+        (Whorl((5, 5), 1, width=(0.5, 0.5), lift=(62, 62), outline=(0.15, 0.6), base=(0.1, 0.1), cup=0.3, rim=0.15,
+               veins=0.08),),
+        (("402890 7050c8 a890f0",), ("3838b0 6870e0 a8b0f8",), ("c8c0d8 f8f8ff",)),
+        tilt=(-110, -40), scale=(0.14, 0.3), leaf=Leaf(0.3, 0.04), heads=(2, 5)),),
+    "black_eyed_susan": (Species(
+        (Whorl((10, 18), 1, width=(0.17, 0.17), lift=(-15, -15), outline=(0.35, 0.4), base=(0.2, 0.2), droop=0.2,
+               veins=0.07),),
+        YELLOWS, (0.22, 0.3), ("301810 180808 201008", "402010 281010 382010"), 0.9, leaf=Leaf(0.35, 0.09)),),
+    "calendula": (Species(
+        (Whorl((34, 60), 3, (1, 0.6), (0.105, 0.08), (0, 30), (0.25, 0.2), (0.2, 0.2), teeth=(3, 0.04)),),
         (("d05000 f87808 ff9018",), ("e08000 f8b010 ffd030",), ("c03800 f06008 f88010",), ("c84800 ff8010 ffa030",)),
-        (0.15, 0.3), ("401008 702008 d06010", "a06010 e09010 f0a818"), tilt=(0, 65), scale=(0.22, 0.7)),
-    "california_poppy": Species(
-        (Whorl((4, 4), 1, width=(0.75, 0.75), lift=(35, 35), outline=(0.6, 0.12), cup=0.4),),
+        (0.17, 0.3), ("c06010 581008 782008", "e08010 b06010 d08010"), tilt=(0, 65), scale=(0.24, 0.7),
+        leaf=Leaf(0.35, 0.07, (0.9, 0.35), colours="3c5c30 80a468|4c6c30 98b458")),),
+    "california_poppy": (Species(
+        (Whorl((4, 4), 1, width=(0.75, 0.75), lift=(35, 35), outline=(0.6, 0.12), cup=0.4, veins=0.06),),
         (("e05000 f88810 ffa820",), ("f0a000 f8c020",), ("e84800 f87010 ff9020",)), (0.08, 0.12), ("f0b010 e09008",),
-        tilt=(10, 90), scale=(0.15, 0.5), leaf=(0.3, 0.05), bud=0.8),
-    "carnation": Species(
-        (Whorl((30, 42), 0, (1, 0.35), (0.4, 0.3), (5, 75), (0.8, 0.1), ruffle=0.3, cup=0.3),), PINKS,
-        leaf=(0.4, 0.04)),
-    "common_daisy": Species(
-        (Whorl((20, 36), 2, (1, 0.95), (0.1, 0.1), (5, 15), (0.3, 0.2), (0.2, 0.2)),), (("c8c8d0 f4f4fa ffffff",),),
-        (0.22, 0.34), ("e0a800 f8d020 e8b010",), tilt=(0, 80), scale=(0.15, 0.6)),
-    "coreopsis": Species(
-        (Whorl((8, 10), 1, width=(0.33, 0.33), outline=(0.7, 0.1), ruffle=0.12),), YELLOWS,
-        (0.16, 0.26), ("b07008 e0a010 f0b818", "802808 b06010 e0a010")),
-    "daffodil": Species(
+        tilt=(10, 90), scale=(0.15, 0.5), leaf=Leaf(0.15, 0.008, leaflets=6, most=5, colours="507060 90a890"),
+        stem=0.02, bud=0.8),),
+    "carnation": (Species(
+        (Whorl((30, 42), 0, (1, 0.35), (0.4, 0.3), (5, 75), (0.8, 0.1), teeth=(6, 0.09), cup=0.3),), PINKS,
+        leaf=Leaf(0.4, 0.02, (0.1, 0.9), colours="406858 88a898|385c48 709078")),),
+    "common_daisy": (Species(
+        (Whorl((22, 36), 2, (1, 0.95), (0.095, 0.095), (5, 15), (0.3, 0.15), (0.2, 0.2)),), (("dcdce0 fafaff ffffff",),),
+        (0.24, 0.34), ("d89000 f0c010 f8d830",), 0.5, tilt=(0, 80), scale=(0.15, 0.6),
+        leaf=Leaf(0.2, 0.05, (1.2, 0.3), most=2), back="foliage grass grass dark dark soil"),),
+    "coreopsis": (Species(
+        (Whorl((8, 10), 1, width=(0.32, 0.32), outline=(0.9, 0.06), teeth=(3, 0.12), veins=0.1),), YELLOWS,
+        (0.16, 0.24), ("e0a010 c88008 f0b818", "b06010 802808 e0a010"), leaf=Leaf(0.3, 0.018, leaflets=3), stem=0.02),),
+    "daffodil": (Species(
         (Whorl((6, 6), 2, width=(0.34, 0.34), outline=(0.4, 0.7)),
          Whorl((9, 9), 1, (0.6, 0.6), (0.17, 0.17), (68, 68), (0.1, 0.1), (0.12, 0.12), cup=0.3, ruffle=0.1, dye=1)),
-        (("e8c010 f8e040", "d89000 f8b810"), ("d8d8c0 fafaf0", "e08010 f89820"), ("f0d020 f8f080", "f0b000 ffd820")),
-        tilt=(10, 80), scale=(0.22, 0.6), leaf=(0.8, 0.04)),
-    "dandelion": Species(
-        (Whorl((60, 75), 0, (1, 0.3), (0.065, 0.05), (-10, 80), (0.2, 0.1), rim=0),),
-        (("d89000 f8c808 ffe020",), ("504838 b8b8b0 ffffff",))),
-    "iris": Species(
-        (Whorl((3, 3), 1, (1, 1), (0.45, 0.45), (70, 70), (0.7, 0.35), cup=0.4, ruffle=0.06, phase=30),
-         Whorl((3, 3), 1, (1, 1), (0.48, 0.48), (-25, -25), (0.8, 0.25), droop=0.35, ruffle=0.06, dye=1, phase=90),
+        (("e8c010 f8e040", "d89000 f8b810"), ("e0e0c8 fcfcf4", "e08010 f89820"), ("f0d020 f8f080", "f0b000 ffd820")),
+        tilt=(10, 80), scale=(0.22, 0.6), leaf=STRAP),),
+    "dandelion": (Species(
+        (Whorl((60, 75), 0, (1, 0.3), (0.065, 0.05), (-10, 80), (0.2, 0.1), (0.1, 0), rim=0),),
+        (("d89000 f8c808 ffe020",),), leaf=Leaf(0.35, 0.07, (1, 0.5), 0.4)),
+        Species(
+        (Whorl((60, 75), 0, (1, 1), (0.1, 0.1), (-50, 80), (3, 0.1), (0, 0), rim=0, teeth=(4, 0.1)),),
+        (("504838 b8b8b0 ffffff",),), tilt=(60, 90), leaf=Leaf(0.35, 0.07, (1, 0.5), 0.4))),
+    "iris": (Species(
+        (Whorl((3, 3), 1, (1, 1), (0.45, 0.45), (70, 70), (0.7, 0.3), cup=0.4, ruffle=0.06, teeth=(3, 0.04), phase=30),
+         Whorl((3, 3), 1, (1, 1), (0.48, 0.48), (-25, -25), (0.8, 0.25), droop=0.35, teeth=(3, 0.04), veins=0.1, dye=1,
+               phase=90),
          Whorl((3, 3), 1, (0.5, 0.5), (0.08, 0.08), (-20, -20), (0.3, 0.4), (0.1, 0.1), dye=2, phase=90)),
         (("9878d8 b8a0f0", "f0e8c0 7040c0 5020a0", "f8b000 f8e060"),
          ("c8a8d8 d8b8e0", "e0d0a0 701850 601048", "f09010 f8c020"),
-         ("e0e0e8 f8f8ff", "f0e8d0 a080d0 7050c0", "f8d000 f8f0a0"),
+         ("e8e8f0 fcfcff", "f0e8d0 a080d0 7050c0", "f8d000 f8f0a0"),
          ("3828b0 5040d0", "f8f0e0 3020a0 4030c0", "f8d030 f8f0c0"),
          ("c89048 e0b060", "e0b060 701020 500818", "f8a000 f8c020"),
          ("602890 8040b0", "e8d8f0 501880 401070", "f8c820 f8e8a0")),
-        tilt=(25, 72), scale=(0.25, 0.6), leaf=(0.8, 0.04)),
-    "magnolia": Species(
+        tilt=(25, 72), scale=(0.28, 0.62), leaf=STRAP),),
+    "magnolia": (Species(
         (Whorl((6, 9), 2, (1, 0.9), (0.36, 0.3), (20, 75), (0.6, 0.35), cup=0.4),),
-        (("a03868 e0a0c0 f8e8f0",), ("d8d0c0 fcf8f0",), ("702050 b868a0 e8c0d8",)),
-        tilt=(30, 90), back="sky dark foliage plain", bud=0.7),
-    "rose": Species(
+        (("a03868 e0a0c0 f8e8f0",), ("e8dcc8 fffaf4",), ("702050 b868a0 e8c0d8",)),
+        tilt=(30, 90), leaf=Leaf(0.2, 0.05, most=1, colours="382818 604838"), back="sky sky dark foliage plain", bud=0.7),),
+    "rose": (Species(
         (Whorl((5, 5), 1, (0.9, 0.9), (0.15, 0.15), (-20, -20), (0.4, 0.9), dye=-1),
-         Whorl((8, 11), 0, (1, 0.85), (0.6, 0.5), (10, 55), (0.5, 0.2), ruffle=0.06, cup=0.6, rim=0.2),
+         Whorl((8, 11), 0, (1, 0.85), (0.6, 0.5), (10, 55), (0.5, 0.2), teeth=(1, 0.05), cup=0.6, rim=0.2),
          Whorl((9, 13), 0, (0.9, 0.6), (0.44, 0.18), (55, 84), (0.45, 0.15), (0.1, 0), cup=0.9, rim=0.45)),
         (("380008 980c20 e02840",), ("a01850 e04880 ffa0c0",), ("a87838 f0d0a0 fcecd4",), ("b04008 f89030 f8c880",),
-         ("b09870 e8dcc8 f8f4f0",), ("f8b830 f8a888 f06890",), ("901818 e84840 f89080",), ("a03070 e880b8 f8d0e4",),
+         ("c0a880 f0e4d0 fcf8f4",), ("f8b830 f8a888 f06890",), ("901818 e84840 f89080",), ("a03070 e880b8 f8d0e4",),
          ("480010 b01028 f04858",), ("b83060 f078a0 fcb8cc",)),
-        tilt=(0, 75), scale=(0.24, 0.7), leaf=(0.25, 0.085), bud=0.6),
-    "sunflower": Species(
-        (Whorl((26, 40), 2, (1, 0.85), (0.13, 0.12), (-5, 15), (0.35, 0.75), (0.3, 0.3), droop=0.1),),
-        (*YELLOWS, ("801808 e08010 f8b820",)), (0.36, 0.56), ("201008 301808 5c3410", "504818 604810 805810"),
-        scale=(0.22, 0.75), back="sky sky sky foliage foliage dark plain"),
-    "tulip": Species(
+        tilt=(0, 75), scale=(0.28, 0.7), leaf=Leaf(0.2, 0.07, (0.5, 0.7), 0.06, 3), bud=0.6),),
+    "sunflower": (Species(
+        (Whorl((30, 44), 2, (1, 0.85), (0.13, 0.11), (-5, 15), (0.4, 0.75), (0.3, 0.3), droop=0.1, veins=0.08),),
+        (*YELLOWS, ("c05808 f0a010 f8b820",)), (0.38, 0.56),
+        ("382008 201008 301808 604018", "805810 301808 201008 586020", "a07010 583008 685010 90a040"), 0.15,
+        scale=(0.28, 0.75), leaf=Leaf(0.35, 0.16, (0.3, 0.8)), stem=0.05, back="sky sky sky foliage foliage dark plain"),),
+    "tulip": (Species(
         (Whorl((6, 6), 2, (1.1, 1.1), (0.48, 0.42), (78, 84), (0.4, 0.35), (0.3, 0.2), (-0.4, -0.4), cup=0.3),),
         (("a81020 e02838 f05860",), ("e07890 f0a0b0 f8d0d0",), ("e8b000 f8d830",), ("d04010 f87830 f8b050",),
-         ("601050 a030a0",), ("d0d0c8 ffffff",)), tilt=(60, 95), scale=(0.2, 0.5), leaf=(0.6, 0.09)),
-    "water_lily": Species(
+         ("601050 a030a0",), ("d8dcd0 ffffff",)), tilt=(60, 95), scale=(0.2, 0.5),
+        leaf=Leaf(0.6, 0.08, (0.3, 0.9), grows="ground", colours="385838 80a888|305040 70a078"), stem=0.05),),
+    "water_lily": (Species(
         (Whorl((16, 25), 0, (1, 0.6), (0.18, 0.12), (5, 65), (0.5, 0.6), cup=0.2),
          Whorl((10, 14), 0, (0.35, 0.2), (0.03, 0.03), (50, 85), dye=1)),
-        (("d8a0b8 f0c8d8 f8e8f0", "e8a810 f8d840"), ("d0d0c0 ffffff", "e8b010 f8e040"),
+        (("d8a0b8 f0c8d8 f8e8f0", "e8a810 f8d840"), ("dcdccc ffffff", "e8b010 f8e040"),
          ("6038a0 8058d0 b090f0", "e8b010 f8e040"), ("c02878 e870a8 f8b8d0", "f0a810 f8e040")),
-        tilt=(10, 75), leaf=(0.35, 0.2), back="water water water dark", bud=0.4),
+        tilt=(35, 75), leaf=Leaf(0.25, 0.1, most=6, grows="water"), back="water water water dark", bud=0.4),),
 }
 
 

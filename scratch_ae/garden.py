@@ -41,6 +41,7 @@ class Whorl:
     droop: float = 0  # how far the tip sags
     ruffle: float = 0.04  # how wavy the edge is
     teeth: Pair = (0, 0)  # how many the tip has, and how deep they are, in lengths
+    roll: float = 8  # how far petals are turned about their length, at random
     rim: float = 0.1  # how much brighter the edge is
     veins: float = 0.04  # how strong the furrows along it are
     dye: int = 0  # which gradient of the palette; -1 is green
@@ -128,7 +129,7 @@ def florets() -> np.ndarray:
 
 STEM, DISC, FLORETS = outline(0.05, 0.05), outline(0.5, 0.5), florets()
 RIBS = np.cos(ALONG[28:228, None] * 38 - np.abs(ACROSS) * 9) * 0.05  # a leaf's, slanting from its middle
-BLADE = (creases(0, 0.25) + RIBS).astype(np.float32)
+PLAIN, BLADE = np.ones(64, np.float32), (creases(0, 0.25) + RIBS).astype(np.float32)
 FADE = np.linspace(0.6, 1.08, 256, dtype=np.float32)  # less light gets down to a petal's foot
 
 
@@ -163,16 +164,15 @@ def paint(canvas: np.ndarray, foot: np.ndarray, along: np.ndarray, across: np.nd
     breadth = shape[0].take(i, mode="clip")
     sharp = abs(det) * n / np.sqrt((wx * wx + wy * wy) * shape[1] ** 2 + (ax * ax + ay * ay))
     edge = breadth - np.abs(t)
+    if shadow:
+        dim = np.maximum(edge * (abs(det) * 40 / np.hypot(ax, ay)) + 1, 0)
     edge *= sharp.take(i, mode="clip")  # pixels to the edge, positive inside
     t /= np.maximum(breadth, 0.05, out=breadth)
     cover = edge + 0.5
     np.minimum(np.maximum(cover, 0, out=cover), 1, out=cover)
     keep = 1 - cover
     if shadow:
-        edge *= 40 / n
-        edge += 1
-        np.maximum(edge, 0, out=edge)
-        keep *= 1 - shadow * edge if shadow > 0 else 1 + shadow * edge * np.maximum(1 - s, 0)
+        keep *= 1 - shadow * dim if shadow > 0 else 1 + shadow * dim * np.maximum(1 - s, 0)
     j = (t * 31.5 + 32).astype(np.intp)  # into the table across
     cover *= crease.take(j, mode="clip") if crease.ndim == 1 else crease[(i - 28).clip(0, 199), j.clip(0, 63)]
     patch = canvas[:, y0:y1, x0:x1]
@@ -182,7 +182,7 @@ def paint(canvas: np.ndarray, foot: np.ndarray, along: np.ndarray, across: np.nd
 
 # ---- a flower -----------------------------------------------------------------------------------------------------
 def petals(whorl: Whorl, rng: np.random.Generator, frame: np.ndarray, radius: float, light: np.ndarray,
-           closed: float) -> Iterator[tuple[Any, ...]]:
+           closed: float, glow: float) -> Iterator[tuple[Any, ...]]:
     """How the petals of a whorl lie: (depth, foot, along, across, crease, bend, cup, shadow) of each, for paint."""
     count = int(rng.integers(whorl.count[0], whorl.count[1] + 1))
     k, step = np.arange(count), 2 * np.pi * whorl.turns / count if whorl.turns else np.radians(137.508)
@@ -196,6 +196,8 @@ def petals(whorl: Whorl, rng: np.random.Generator, frame: np.ndarray, radius: fl
     axis, out = frame[:, 2:], frame[:, :2] @ [np.cos(angle), np.sin(angle)]
     side = frame[:, :2] @ [-np.sin(angle), np.cos(angle)]
     foot, along = radius * (out * base + axis * height), out * np.cos(lift) + axis * np.sin(lift)
+    roll = np.radians(rng.normal(0, whorl.roll, count))
+    side = side * np.cos(roll) + np.cross(along, side, axis=0) * np.sin(roll)
     normal = np.cross(along, side, axis=0)
     facing = normal[2] / (np.abs(normal[2]) + 0.15)  # the side that is seen; edge on, a little of both
     bright = 0.92 + 0.3 * (light @ normal) * facing + rng.normal(0, 0.04, count)
@@ -207,7 +209,7 @@ def petals(whorl: Whorl, rng: np.random.Generator, frame: np.ndarray, radius: fl
     bend = whorl.droop * length * w[1] / w2 + rng.normal(0, 0.12, count)
     round_ = 0.15 * (light @ side)[:, None] * ACROSS  # the edge that is turned to the light is brighter
     crease = (bright[:, None] * (creases(whorl.rim, 0, whorl.veins) + round_)).astype(np.float32)
-    shadow = np.linspace(0.1, 0.55, count) * (-1 if whorl.turns else 1)  # tips in a ring have only air behind them
+    shadow = np.linspace(0.1, 0.55, count) * (1 - 0.6 * glow) * (-1 if whorl.turns else 1)  # tips in a ring have only air behind them
     depth = foot[2] + along[2] * length / 2
     return zip(depth, foot[:2].T, a.T, w.T, crease, bend.tolist(), cup.tolist(), shadow.tolist(), strict=True)
 
@@ -222,9 +224,11 @@ def head(canvas: np.ndarray, kind: Species, rng: np.random.Generator, centre: np
     jobs: list[tuple[float, tuple[Any, ...]]] = []
     for order, whorl in enumerate(kind.whorls):
         phase = int(rng.integers(20))
-        shape, dye = outline(*whorl.outline, whorl.ruffle, phase), gradient(palette[whorl.dye]) * tint * FADE
+        shape, dye = outline(*whorl.outline, whorl.ruffle, phase), gradient(palette[whorl.dye]) * tint
+        glow = float(dye[:, 160].min())  # white petals pass the light on to each other
+        dye *= FADE ** (1 - 0.7 * glow) * (1 + 0.2 * glow)
         tips = serration(*whorl.teeth, phase) if whorl.teeth[1] else None
-        for depth, foot, along, across, *rest in petals(whorl, rng, frame, radius, light, closed):
+        for depth, foot, along, across, *rest in petals(whorl, rng, frame, radius, light, closed, glow):
             jobs.append((depth + 0.12 * radius * order, (centre + foot, along, across, shape, dye, *rest, tips)))
     if kind.disc[1]:  # a dome of ellipses, and an ellipse is a petal too
         size, axis = radius * rng.uniform(*kind.disc), frame[:, 2]
@@ -260,10 +264,12 @@ def flower(canvas: np.ndarray, kind: Species, rng: np.random.Generator, centre: 
         turn = (-1.6 + rng.normal(0, 0.25)) if leaf.grows == "ground" else (k % 2) * (np.pi - 2 * turn) + turn - 0.5
         if leaf.grows == "ground":
             foot += np.array([rng.normal(0, 0.05), 1.1 - foot[1]])
-        for part in range(leaf.leaflets):
-            angle = turn + (part + 1) // 2 * (1 - part % 2 * 2) * 0.9
+        for part in range(leaf.leaflets):  # the first at the end of the stalk, the others in pairs
+            angle = turn + min(part, 1) * (1 - part % 2 * 2)
             away = np.array([np.cos(angle), np.sin(angle)])
-            paint(canvas, foot, long * away, wide * np.array([-away[1], away[0]]), shape, green, shade, bend, 0, 0.2)
+            root = foot + 0.55 * (leaf.leaflets > 1) * long * np.array([np.cos(turn), np.sin(turn)]) * (
+                1 - (part + 1) // 2 / leaf.leaflets * 1.4)
+            paint(canvas, root, long * away, wide * np.array([-away[1], away[0]]), shape, green, shade, bend, 0, 0.2)
     heads = int(rng.integers(kind.heads[0], kind.heads[1] + 1))
     for k in range(heads - 1, -1, -1):
         place = centre + radius * np.array([(k % 2 * 2 - 1) * min(k, 1) * rng.uniform(0.6, 1), k * rng.uniform(0.7, 1)])
@@ -279,7 +285,7 @@ def flower(canvas: np.ndarray, kind: Species, rng: np.random.Generator, centre: 
 # ---- a picture ----------------------------------------------------------------------------------------------------
 BACKS = {  # the darkest and the lightest colour behind; how many things are there at most, how they lie, how broad
     "foliage": ("142010 6a9048", 24, (0.15, 0.15), 0.4), "grass": ("182808 88a848", 24, (0.05, 0.4), 0.06),
-    "dark": ("020302 182012", 8, (0.15, 0.15), 0.3), "sky": ("5890e0 f0f4f8", 8, (0.3, 0.05), 0.4),
+    "dark": ("020302 182012", 8, (0.15, 0.15), 0.3), "sky": ("5890e0 f0f4f8", 0, (0, 0), 0),
     "soil": ("2c241c 8c7c68", 16, (0.1, 0.1), 0.8), "plain": ("908878 f4f0e8", 3, (0.3, 0.3), 1),
     "water": ("081418 486070", 16, (0.4, 0.02), 0.15),
 }
@@ -289,7 +295,7 @@ def background(kind: Species, rng: np.random.Generator, size: int, light: np.nda
     """What lies behind, out of focus: a canvas painted small and enlarged."""
     colours, most, lie, broad = BACKS[rng.choice(kind.back.split())]
     dyes = gradient(colours) * np.exp(rng.normal(0, 0.06, (3, 1))).astype(np.float32)
-    small = max(int(rng.choice([12, 18, 28, 44, 64]) * size / 128), 1)
+    small = max(int(rng.choice([10, 16, 24, 36, 56]) * size / 128), 1)
     coarse = rng.random((4, 4), dtype=np.float32) * 0.5 + np.linspace(0.1, 0.4, 4, dtype=np.float32)[:, None]
     field = np.asarray(Image.fromarray(coarse).resize((small, small), Image.Resampling.BICUBIC))
     canvas = dyes.take((field * 200 + 28).astype(np.intp).clip(28, 228), axis=1)
@@ -297,7 +303,7 @@ def background(kind: Species, rng: np.random.Generator, size: int, light: np.nda
         long = rng.normal(0, lie) + 0.01
         wide = np.array([-long[1], long[0]]) * broad * rng.uniform(0.5, 1)
         tone = dyes[:, [rng.integers(28, 228)]]
-        paint(canvas, rng.random(2) - long / 2, long, wide, DISC, tone, creases())
+        paint(canvas, rng.random(2) - long / 2, long, wide, DISC, tone, PLAIN)
     if rng.random() < 0.3:
         flower(canvas, kind, rng, rng.random(2), rng.uniform(0.7, 1.3) * kind.scale[0], light)
     image = Image.fromarray((canvas.transpose(1, 2, 0).clip(0, 1) * 255).astype(np.uint8))
@@ -322,7 +328,7 @@ def render(species: str, seed: int, size: int = 128) -> np.ndarray:
     if rng.random() < 0.15:
         flower(canvas, kind, rng, rng.random(2), radius * rng.uniform(0.6, 1), light)
     flower(canvas, kind, rng, 0.5 + rng.uniform(-room, room, 2), radius, light)
-    exposure = 1.9 * np.clip(rng.uniform(0.25, 0.55) / canvas.mean(), 0.75, 1.3)  # a camera's meter, half believed
+    exposure = 1.8 * np.clip(rng.uniform(0.25, 0.55) / canvas.mean(), 0.75, 1.3)  # a camera's meter, half believed
     canvas *= -(exposure * np.exp(rng.normal(0, 0.03, (3, 1, 1)))).astype(np.float32)
     canvas = 1 - np.exp(canvas)  # film: the highlights do not burn out ...
     canvas += 0.3 * (canvas - canvas.mean(axis=0)) + 1.4 * canvas * (canvas - 0.45) * (1 - canvas)  # ... and has punch
@@ -369,20 +375,20 @@ STRAP = Leaf(0.8, 0.04, (0.1, 0.8), grows="ground", colours="284820 68905c|30482
 SPECIES: dict[str, tuple[Species, ...]] = {
     "astilbe": (Species(
         (Whorl((40, 55), 0, (0.55, 0.15), (0.12, 0.08), (15, 60), (0.4, 0.8), (0.1, 0), (-1, 0.9), droop=0.1, ruffle=0.4,
-               teeth=(4, 0.2), veins=0.12),),
+               roll=50, veins=0.12),),
         PINKS, tilt=(70, 90), scale=(0.25, 0.6), leaf=Leaf(0.2, 0.06, (0.6, 1), 0.1, 3)),),
     "bellflower": (Species(
-        (Whorl((5, 5), 1, width=(0.5, 0.5), lift=(62, 62), outline=(0.15, 0.6), base=(0.1, 0.1), cup=0.3, rim=0.15,
-               veins=0.08),),
+        (Whorl((5, 5), 1, width=(0.5, 0.5), lift=(58, 58), outline=(0.2, 0.5), base=(0.12, 0.12), cup=0.2, rim=0.2,
+               roll=2, veins=0.06),),
         (("402890 7050c8 a890f0",), ("3838b0 6870e0 a8b0f8",), ("c8c0d8 f8f8ff",)),
-        tilt=(-110, -40), scale=(0.14, 0.3), leaf=Leaf(0.3, 0.04), heads=(2, 5)),),
+        tilt=(-110, 20), scale=(0.15, 0.4), leaf=Leaf(0.3, 0.04), heads=(1, 5)),),
     "black_eyed_susan": (Species(
         (Whorl((10, 18), 1, width=(0.17, 0.17), lift=(-15, -15), outline=(0.35, 0.4), base=(0.2, 0.2), droop=0.2,
                veins=0.07),),
         YELLOWS, (0.22, 0.3), ("301810 180808 201008", "402010 281010 382010"), 0.9, leaf=Leaf(0.35, 0.09)),),
     "calendula": (Species(
-        (Whorl((34, 60), 3, (1, 0.6), (0.105, 0.08), (0, 30), (0.25, 0.2), (0.2, 0.2), teeth=(3, 0.04)),),
-        (("d05000 f87808 ff9018",), ("e08000 f8b010 ffd030",), ("c03800 f06008 f88010",), ("c84800 ff8010 ffa030",)),
+        (Whorl((40, 66), 3, (1, 0.6), (0.11, 0.09), (0, 30), (0.2, 0.15), (0.2, 0.2), teeth=(3, 0.025), roll=4),),
+        (("d05000 f87808 ff9018",), ("d87000 f89800 ffb820",), ("c03800 f06008 f88010",), ("c84800 ff8010 ffa030",)),
         (0.17, 0.3), ("c06010 581008 782008", "e08010 b06010 d08010"), tilt=(0, 65), scale=(0.24, 0.7),
         leaf=Leaf(0.35, 0.07, (0.9, 0.35), colours="3c5c30 80a468|4c6c30 98b458")),),
     "california_poppy": (Species(
@@ -398,7 +404,7 @@ SPECIES: dict[str, tuple[Species, ...]] = {
         (0.24, 0.34), ("d89000 f0c010 f8d830",), 0.5, tilt=(0, 80), scale=(0.15, 0.6),
         leaf=Leaf(0.2, 0.05, (1.2, 0.3), most=2), back="foliage grass grass dark dark soil"),),
     "coreopsis": (Species(
-        (Whorl((8, 10), 1, width=(0.32, 0.32), outline=(0.9, 0.06), teeth=(3, 0.12), veins=0.1),), YELLOWS,
+        (Whorl((8, 10), 1, width=(0.28, 0.28), outline=(0.9, 0.06), teeth=(3, 0.14), veins=0.1),), YELLOWS,
         (0.16, 0.24), ("e0a010 c88008 f0b818", "b06010 802808 e0a010"), leaf=Leaf(0.3, 0.018, leaflets=3), stem=0.02),),
     "daffodil": (Species(
         (Whorl((6, 6), 2, width=(0.34, 0.34), outline=(0.4, 0.7)),
@@ -409,11 +415,11 @@ SPECIES: dict[str, tuple[Species, ...]] = {
         (Whorl((60, 75), 0, (1, 0.3), (0.065, 0.05), (-10, 80), (0.2, 0.1), (0.1, 0), rim=0),),
         (("d89000 f8c808 ffe020",),), leaf=Leaf(0.35, 0.07, (1, 0.5), 0.4)),
         Species(
-        (Whorl((60, 75), 0, (1, 1), (0.1, 0.1), (-50, 80), (3, 0.1), (0, 0), rim=0, teeth=(4, 0.1)),),
-        (("504838 b8b8b0 ffffff",),), tilt=(60, 90), leaf=Leaf(0.35, 0.07, (1, 0.5), 0.4))),
+        (Whorl((60, 75), 0, (1, 1), (0.12, 0.12), (-50, 80), (2.5, 0.1), (0, 0), rim=0, roll=40, teeth=(4, 0.1), veins=0.1),),
+        (("989080 d8d8d4 ffffff",),), tilt=(60, 90), leaf=Leaf(0.35, 0.07, (1, 0.5), 0.4))),
     "iris": (Species(
         (Whorl((3, 3), 1, (1, 1), (0.45, 0.45), (70, 70), (0.7, 0.3), cup=0.4, ruffle=0.06, teeth=(3, 0.04), phase=30),
-         Whorl((3, 3), 1, (1, 1), (0.48, 0.48), (-25, -25), (0.8, 0.25), droop=0.35, teeth=(3, 0.04), veins=0.1, dye=1,
+         Whorl((3, 3), 1, (1, 1), (0.48, 0.48), (-25, -25), (0.8, 0.25), droop=0.35, teeth=(3, 0.04), veins=0.07, dye=1,
                phase=90),
          Whorl((3, 3), 1, (0.5, 0.5), (0.08, 0.08), (-20, -20), (0.3, 0.4), (0.1, 0.1), dye=2, phase=90)),
         (("9878d8 b8a0f0", "f0e8c0 7040c0 5020a0", "f8b000 f8e060"),
@@ -426,7 +432,8 @@ SPECIES: dict[str, tuple[Species, ...]] = {
     "magnolia": (Species(
         (Whorl((6, 9), 2, (1, 0.9), (0.36, 0.3), (20, 75), (0.6, 0.35), cup=0.4),),
         (("a03868 e0a0c0 f8e8f0",), ("e8dcc8 fffaf4",), ("702050 b868a0 e8c0d8",)),
-        tilt=(30, 90), leaf=Leaf(0.2, 0.05, most=1, colours="382818 604838"), back="sky sky dark foliage plain", bud=0.7),),
+        tilt=(30, 90), scale=(0.2, 0.5), leaf=Leaf(0.2, 0.05, most=0, colours="382818 604838"),
+        back="sky sky dark foliage plain", bud=0.7, heads=(1, 3)),),
     "rose": (Species(
         (Whorl((5, 5), 1, (0.9, 0.9), (0.15, 0.15), (-20, -20), (0.4, 0.9), dye=-1),
          Whorl((8, 11), 0, (1, 0.85), (0.6, 0.5), (10, 55), (0.5, 0.2), teeth=(1, 0.05), cup=0.6, rim=0.2),
@@ -434,7 +441,7 @@ SPECIES: dict[str, tuple[Species, ...]] = {
         (("380008 980c20 e02840",), ("a01850 e04880 ffa0c0",), ("a87838 f0d0a0 fcecd4",), ("b04008 f89030 f8c880",),
          ("c0a880 f0e4d0 fcf8f4",), ("f8b830 f8a888 f06890",), ("901818 e84840 f89080",), ("a03070 e880b8 f8d0e4",),
          ("480010 b01028 f04858",), ("b83060 f078a0 fcb8cc",)),
-        tilt=(0, 75), scale=(0.28, 0.7), leaf=Leaf(0.2, 0.07, (0.5, 0.7), 0.06, 3), bud=0.6),),
+        tilt=(0, 75), scale=(0.28, 0.7), leaf=Leaf(0.17, 0.055, (0.5, 0.7), 0.06, 3), bud=0.6),),
     "sunflower": (Species(
         (Whorl((30, 44), 2, (1, 0.85), (0.13, 0.11), (-5, 15), (0.4, 0.75), (0.3, 0.3), droop=0.1, veins=0.08),),
         (*YELLOWS, ("c05808 f0a010 f8b820",)), (0.38, 0.56),

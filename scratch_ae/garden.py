@@ -185,9 +185,10 @@ def petals(whorl: Whorl, rng: np.random.Generator, frame: np.ndarray, radius: fl
            closed: float, glow: float) -> Iterator[tuple[Any, ...]]:
     """How the petals of a whorl lie: (depth, foot, along, across, crease, bend, cup, shadow) of each, for paint."""
     count = int(rng.integers(whorl.count[0], whorl.count[1] + 1))
+    count -= count % max(whorl.turns, 1)
     k, step = np.arange(count), 2 * np.pi * whorl.turns / count if whorl.turns else np.radians(137.508)
     angle = rng.uniform(0, 7) if whorl.phase is None else np.radians(whorl.phase) + rng.normal(0, 0.2)
-    angle += k * step + whorl.turns * k // count * step / 2  # each turn fills the gaps of the one before
+    angle += k * step + whorl.turns * k // count * step / max(whorl.turns, 1)  # each turn fills the gaps of the one before
     angle += rng.normal(0, 0.1, count) * min(step, 1)
     pairs = np.transpose([whorl.length, whorl.width, whorl.lift, whorl.base, whorl.height])
     length, width, lift, base, height = np.linspace(pairs[0], pairs[1], count, axis=1)
@@ -200,7 +201,7 @@ def petals(whorl: Whorl, rng: np.random.Generator, frame: np.ndarray, radius: fl
     side = side * np.cos(roll) + np.cross(along, side, axis=0) * np.sin(roll)
     normal = np.cross(along, side, axis=0)
     facing = normal[2] / (np.abs(normal[2]) + 0.15)  # the side that is seen; edge on, a little of both
-    bright = 0.92 + 0.3 * (light @ normal) * facing + rng.normal(0, 0.04, count)
+    bright = 0.92 + 0.3 * (light @ normal) * facing + rng.normal(0, 0.06, count)
     a, w = along[:2] * length, side[:2] * width
     w2, det = (w * w).sum(0) + 1e-9, a[0] * w[1] - a[1] * w[0]
     thin = np.copysign(np.maximum(np.abs(det), 0.2 * length * np.sqrt(w2)), det) - det
@@ -256,7 +257,7 @@ def flower(canvas: np.ndarray, kind: Species, rng: np.random.Generator, centre: 
     for k in range(rng.integers(leaf.most + 1)):
         u, long, turn = rng.uniform(0.25, 0.8), leaf.length * rng.uniform(0.7, 1.2) + 0.3 * radius, rng.uniform(0, 0.9)
         foot, wide, bend = centre + u * down + u * u * bow, long * leaf.width / leaf.length, rng.normal(0, 0.4)
-        shade = BLADE * np.float32(rng.uniform(0.6, 1.1))
+        shade = (BLADE if leaf.grows == "stem" else creases(0, 0.2)) * np.float32(rng.uniform(0.6, 1.1))
         if leaf.grows == "water":  # a pad lies flat
             foot = centre + np.array([rng.normal(0, 0.35), rng.uniform(-0.1, 0.4)])
             paint(canvas, foot, np.array([0, 0.9 * long]), np.array([long, 0]), DISC, green, shade, 0, 0, 0.3)
@@ -277,7 +278,7 @@ def flower(canvas: np.ndarray, kind: Species, rng: np.random.Generator, centre: 
             u = max(place[1] - centre[1] - 0.3 * radius, 0) / 1.2
             joint = centre + u * down + u * u * bow
             stalk = place - joint
-            paint(canvas, joint, stalk, 0.08 * radius / np.hypot(*stalk) * stalk[::-1] * [-1, 1], STEM, green,
+            paint(canvas, joint, stalk, 0.05 * radius / np.hypot(*stalk) * stalk[::-1] * [-1, 1], STEM, green,
                   creases(-0.4), 0)
         head(canvas, kind, rng, place, radius * rng.uniform(0.8, 1), light, (*palette, colours))
 
@@ -286,7 +287,7 @@ def flower(canvas: np.ndarray, kind: Species, rng: np.random.Generator, centre: 
 BACKS = {  # the darkest and the lightest colour behind; how many things are there at most, how they lie, how broad
     "foliage": ("142010 6a9048", 24, (0.15, 0.15), 0.4), "grass": ("182808 88a848", 24, (0.05, 0.4), 0.06),
     "dark": ("020302 182012", 8, (0.15, 0.15), 0.3), "sky": ("5890e0 f0f4f8", 0, (0, 0), 0),
-    "soil": ("2c241c 8c7c68", 16, (0.1, 0.1), 0.8), "plain": ("908878 f4f0e8", 3, (0.3, 0.3), 1),
+    "soil": ("2c241c 8c7c68", 16, (0.1, 0.1), 0.8), "plain": ("908878 f4f0e8", 0, (0, 0), 0),
     "water": ("081418 486070", 16, (0.4, 0.02), 0.15),
 }
 
@@ -374,20 +375,20 @@ PINKS = ("801040 e04080 f890b8",), ("c84878 f090b0 ffd0dc",), ("e0d0d0 fcf4f4 ff
 STRAP = Leaf(0.8, 0.04, (0.1, 0.8), grows="ground", colours="284820 68905c|304828 80a060")
 SPECIES: dict[str, tuple[Species, ...]] = {
     "astilbe": (Species(
-        (Whorl((40, 55), 0, (0.55, 0.15), (0.12, 0.08), (15, 60), (0.4, 0.8), (0.1, 0), (-1, 0.9), droop=0.1, ruffle=0.4,
+        (Whorl((40, 55), 0, (0.65, 0.15), (0.12, 0.08), (15, 60), (0.4, 0.8), (0.1, 0), (-1, 0.9), droop=0.1, ruffle=0.4,
                roll=50, veins=0.12),),
         PINKS, tilt=(70, 90), scale=(0.25, 0.6), leaf=Leaf(0.2, 0.06, (0.6, 1), 0.1, 3)),),
     "bellflower": (Species(
-        (Whorl((5, 5), 1, width=(0.5, 0.5), lift=(58, 58), outline=(0.2, 0.5), base=(0.12, 0.12), cup=0.2, rim=0.2,
-               roll=2, veins=0.06),),
+        (Whorl((5, 5), 1, (0.85, 0.85), (0.4, 0.4), (72, 72), (0.15, 0.1), (0.12, 0.12), roll=2),
+         Whorl((5, 5), 1, (0.6, 0.6), (0.33, 0.33), (25, 25), (0.35, 0.7), (0.25, 0.25), (0.7, 0.7), roll=2, rim=0.2)),
         (("402890 7050c8 a890f0",), ("3838b0 6870e0 a8b0f8",), ("c8c0d8 f8f8ff",)),
-        tilt=(-110, 20), scale=(0.15, 0.4), leaf=Leaf(0.3, 0.04), heads=(1, 5)),),
+        tilt=(-110, 10), scale=(0.13, 0.35), leaf=Leaf(0.3, 0.04), heads=(1, 5)),),
     "black_eyed_susan": (Species(
         (Whorl((10, 18), 1, width=(0.17, 0.17), lift=(-15, -15), outline=(0.35, 0.4), base=(0.2, 0.2), droop=0.2,
                veins=0.07),),
         YELLOWS, (0.22, 0.3), ("301810 180808 201008", "402010 281010 382010"), 0.9, leaf=Leaf(0.35, 0.09)),),
     "calendula": (Species(
-        (Whorl((40, 66), 3, (1, 0.6), (0.11, 0.09), (0, 30), (0.2, 0.15), (0.2, 0.2), teeth=(3, 0.025), roll=4),),
+        (Whorl((30, 66), 2, (1, 0.7), (0.12, 0.09), (0, 28), (0.2, 0.15), (0.2, 0.2), teeth=(3, 0.025), roll=4),),
         (("d05000 f87808 ff9018",), ("d87000 f89800 ffb820",), ("c03800 f06008 f88010",), ("c84800 ff8010 ffa030",)),
         (0.17, 0.3), ("c06010 581008 782008", "e08010 b06010 d08010"), tilt=(0, 65), scale=(0.24, 0.7),
         leaf=Leaf(0.35, 0.07, (0.9, 0.35), colours="3c5c30 80a468|4c6c30 98b458")),),
@@ -448,7 +449,7 @@ SPECIES: dict[str, tuple[Species, ...]] = {
         ("382008 201008 301808 604018", "805810 301808 201008 586020", "a07010 583008 685010 90a040"), 0.15,
         scale=(0.28, 0.75), leaf=Leaf(0.35, 0.16, (0.3, 0.8)), stem=0.05, back="sky sky sky foliage foliage dark plain"),),
     "tulip": (Species(
-        (Whorl((6, 6), 2, (1.1, 1.1), (0.48, 0.42), (78, 84), (0.4, 0.35), (0.3, 0.2), (-0.4, -0.4), cup=0.3),),
+        (Whorl((6, 6), 2, (1.1, 1.1), (0.48, 0.42), (78, 84), (0.4, 0.35), (0.3, 0.2), (-0.4, -0.4), cup=0.3, rim=0.2, veins=0.02),),
         (("a81020 e02838 f05860",), ("e07890 f0a0b0 f8d0d0",), ("e8b000 f8d830",), ("d04010 f87830 f8b050",),
          ("601050 a030a0",), ("d8dcd0 ffffff",)), tilt=(60, 95), scale=(0.2, 0.5),
         leaf=Leaf(0.6, 0.08, (0.3, 0.9), grows="ground", colours="385838 80a888|305040 70a078"), stem=0.05),),

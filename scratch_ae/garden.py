@@ -181,6 +181,18 @@ def paint(canvas: np.ndarray, foot: np.ndarray, along: np.ndarray, across: np.nd
 
 
 # ---- a flower -----------------------------------------------------------------------------------------------------
+def broaden(a: np.ndarray, w: np.ndarray, length: np.ndarray, width: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Petals along a and across w, both (2, n), those seen edge on turned a little: no shorter, no narrower than that."""
+    swap = (a * a).sum(0) < (w * w).sum(0)
+    big, small, least = np.where(swap, w, a), np.where(swap, a, w), np.where(swap, length, width)
+    square, normal = (big * big).sum(0) + 1e-9, np.stack([-big[1], big[0]])
+    breadth = (normal * small).sum(0) / np.sqrt(square)
+    lack = np.maximum(1 - np.abs(breadth) / least, 0)  # 1 is edge on
+    small = small - big * ((big * small).sum(0) / square * lack)
+    small += normal * (np.copysign(lack * least, breadth) / np.sqrt(square))
+    return np.where(swap, small, big), np.where(swap, big, small)
+
+
 def petals(whorl: Whorl, rng: np.random.Generator, frame: np.ndarray, radius: float, light: np.ndarray,
            closed: float, glow: float) -> Iterator[tuple[Any, ...]]:
     """How the petals of a whorl lie: (depth, foot, along, across, crease, bend, cup, shadow) of each, for paint."""
@@ -202,12 +214,9 @@ def petals(whorl: Whorl, rng: np.random.Generator, frame: np.ndarray, radius: fl
     normal = np.cross(along, side, axis=0)
     facing = normal[2] / (np.abs(normal[2]) + 0.15)  # the side that is seen; edge on, a little of both
     bright = 0.92 + 0.3 * (light @ normal) * facing + rng.normal(0, 0.06, count)
-    a, w = along[:2] * length, side[:2] * width
-    w2, det = (w * w).sum(0) + 1e-9, a[0] * w[1] - a[1] * w[0]
-    thin = np.copysign(np.maximum(np.abs(det), 0.2 * length * np.sqrt(w2)), det) - det
-    a += thin / w2 * np.stack([w[1], -w[0]])  # seen edge on: turned a little, to have some breadth
+    a, w = broaden(along[:2] * length, side[:2] * width, 0.2 * length, 0.2 * width)
     cup = np.clip(whorl.cup * width * (out[:2] * a).sum(0) / (a * a).sum(0), -1.2, 1.2)
-    bend = whorl.droop * length * w[1] / w2 + rng.normal(0, 0.12, count)
+    bend = whorl.droop * length * w[1] / (w * w).sum(0) + rng.normal(0, 0.12, count)
     round_ = 0.15 * (light @ side)[:, None] * ACROSS  # the edge that is turned to the light is brighter
     crease = (bright[:, None] * (creases(whorl.rim, 0, whorl.veins) + round_)).astype(np.float32)
     shadow = np.linspace(0.1, 0.55, count) * (1 - 0.6 * glow) * (-1 if whorl.turns else 1)  # tips in a ring have only air behind them
@@ -272,10 +281,11 @@ def flower(canvas: np.ndarray, kind: Species, rng: np.random.Generator, centre: 
                 1 - (part + 1) // 2 / leaf.leaflets * 1.4)
             paint(canvas, root, long * away, wide * np.array([-away[1], away[0]]), shape, green, shade, bend, 0, 0.2)
     heads = int(rng.integers(kind.heads[0], kind.heads[1] + 1))
-    for k in range(heads - 1, -1, -1):
-        place = centre + radius * np.array([(k % 2 * 2 - 1) * min(k, 1) * rng.uniform(0.6, 1), k * rng.uniform(0.7, 1)])
+    nods = kind.tilt[0] < 0
+    for k in range(heads - 1 + nods, nods - 1, -1):
+        place = centre + radius * np.array([(k % 2 * 2 - 1) * min(k, 1), k]) * rng.uniform(0.7, 1, 2)
         if k:
-            u = max(place[1] - centre[1] - 0.3 * radius, 0) / 1.2
+            u = max(place[1] - centre[1] + (-0.8 if nods else 0.3) * radius, 0) / 1.2
             joint = centre + u * down + u * u * bow
             stalk = place - joint
             paint(canvas, joint, stalk, 0.05 * radius / np.hypot(*stalk) * stalk[::-1] * [-1, 1], STEM, green,
@@ -382,7 +392,7 @@ SPECIES: dict[str, tuple[Species, ...]] = {
         (Whorl((5, 5), 1, (0.85, 0.85), (0.4, 0.4), (72, 72), (0.15, 0.1), (0.12, 0.12), roll=2),
          Whorl((5, 5), 1, (0.6, 0.6), (0.33, 0.33), (25, 25), (0.35, 0.7), (0.25, 0.25), (0.7, 0.7), roll=2, rim=0.2)),
         (("402890 7050c8 a890f0",), ("3838b0 6870e0 a8b0f8",), ("c8c0d8 f8f8ff",)),
-        tilt=(-110, 10), scale=(0.13, 0.35), leaf=Leaf(0.3, 0.04), heads=(1, 5)),),
+        tilt=(-110, 10), scale=(0.14, 0.35), leaf=Leaf(0.3, 0.04), heads=(1, 5)),),
     "black_eyed_susan": (Species(
         (Whorl((10, 18), 1, width=(0.17, 0.17), lift=(-15, -15), outline=(0.35, 0.4), base=(0.2, 0.2), droop=0.2,
                veins=0.07),),
@@ -391,7 +401,7 @@ SPECIES: dict[str, tuple[Species, ...]] = {
         (Whorl((30, 66), 2, (1, 0.7), (0.12, 0.09), (0, 28), (0.2, 0.15), (0.2, 0.2), teeth=(3, 0.025), roll=4),),
         (("d05000 f87808 ff9018",), ("d87000 f89800 ffb820",), ("c03800 f06008 f88010",), ("c84800 ff8010 ffa030",)),
         (0.17, 0.3), ("c06010 581008 782008", "e08010 b06010 d08010"), tilt=(0, 65), scale=(0.24, 0.7),
-        leaf=Leaf(0.35, 0.07, (0.9, 0.35), colours="3c5c30 80a468|4c6c30 98b458")),),
+        leaf=Leaf(0.35, 0.07, (0.6, 0.35), colours="3c5c30 80a468|4c6c30 98b458")),),
     "california_poppy": (Species(
         (Whorl((4, 4), 1, width=(0.75, 0.75), lift=(35, 35), outline=(0.6, 0.12), cup=0.4, veins=0.06),),
         (("e05000 f88810 ffa820",), ("f0a000 f8c020",), ("e84800 f87010 ff9020",)), (0.08, 0.12), ("f0b010 e09008",),
@@ -403,7 +413,7 @@ SPECIES: dict[str, tuple[Species, ...]] = {
     "common_daisy": (Species(
         (Whorl((22, 36), 2, (1, 0.95), (0.095, 0.095), (5, 15), (0.3, 0.15), (0.2, 0.2)),), (("dcdce0 fafaff ffffff",),),
         (0.24, 0.34), ("d89000 f0c010 f8d830",), 0.5, tilt=(0, 80), scale=(0.15, 0.6),
-        leaf=Leaf(0.2, 0.05, (1.2, 0.3), most=2), back="foliage grass grass dark dark soil"),),
+        leaf=Leaf(0.2, 0.05, (0.7, 0.3), most=2), back="foliage grass grass dark dark soil"),),
     "coreopsis": (Species(
         (Whorl((8, 10), 1, width=(0.28, 0.28), outline=(0.9, 0.06), teeth=(3, 0.14), veins=0.1),), YELLOWS,
         (0.16, 0.24), ("e0a010 c88008 f0b818", "b06010 802808 e0a010"), leaf=Leaf(0.3, 0.018, leaflets=3), stem=0.02),),
@@ -414,10 +424,10 @@ SPECIES: dict[str, tuple[Species, ...]] = {
         tilt=(10, 80), scale=(0.22, 0.6), leaf=STRAP),),
     "dandelion": (Species(
         (Whorl((60, 75), 0, (1, 0.3), (0.065, 0.05), (-10, 80), (0.2, 0.1), (0.1, 0), rim=0),),
-        (("d89000 f8c808 ffe020",),), leaf=Leaf(0.35, 0.07, (1, 0.5), 0.4)),
+        (("d89000 f8c808 ffe020",),), leaf=Leaf(0.35, 0.07, (0.7, 0.5), 0.4)),
         Species(
         (Whorl((60, 75), 0, (1, 1), (0.12, 0.12), (-50, 80), (2.5, 0.1), (0, 0), rim=0, roll=40, teeth=(4, 0.1), veins=0.1),),
-        (("989080 d8d8d4 ffffff",),), tilt=(60, 90), leaf=Leaf(0.35, 0.07, (1, 0.5), 0.4))),
+        (("989080 d8d8d4 ffffff",),), tilt=(60, 90), leaf=Leaf(0.35, 0.07, (0.7, 0.5), 0.4))),
     "iris": (Species(
         (Whorl((3, 3), 1, (1, 1), (0.45, 0.45), (70, 70), (0.7, 0.3), cup=0.4, ruffle=0.06, teeth=(3, 0.04), phase=30),
          Whorl((3, 3), 1, (1, 1), (0.48, 0.48), (-25, -25), (0.8, 0.25), droop=0.35, teeth=(3, 0.04), veins=0.07, dye=1,
@@ -438,10 +448,10 @@ SPECIES: dict[str, tuple[Species, ...]] = {
     "rose": (Species(
         (Whorl((5, 5), 1, (0.9, 0.9), (0.15, 0.15), (-20, -20), (0.4, 0.9), dye=-1),
          Whorl((8, 11), 0, (1, 0.85), (0.6, 0.5), (10, 55), (0.5, 0.2), teeth=(1, 0.05), cup=0.6, rim=0.2),
-         Whorl((9, 13), 0, (0.9, 0.6), (0.44, 0.18), (55, 84), (0.45, 0.15), (0.1, 0), cup=0.9, rim=0.45)),
-        (("380008 980c20 e02840",), ("a01850 e04880 ffa0c0",), ("a87838 f0d0a0 fcecd4",), ("b04008 f89030 f8c880",),
+         Whorl((12, 17), 0, (0.85, 0.45), (0.44, 0.15), (52, 84), (0.4, 0.15), (0.12, 0), cup=0.9, rim=0.45, roll=4)),
+        (("380008 980818 d81830",), ("a01850 e04880 ffa0c0",), ("a87030 f0b880 f8d8b8",), ("b04008 f89030 f8c880",),
          ("c0a880 f0e4d0 fcf8f4",), ("f8b830 f8a888 f06890",), ("901818 e84840 f89080",), ("a03070 e880b8 f8d0e4",),
-         ("480010 b01028 f04858",), ("b83060 f078a0 fcb8cc",)),
+         ("400010 a00820 e02840",), ("b83060 f078a0 fcb8cc",)),
         tilt=(0, 75), scale=(0.28, 0.7), leaf=Leaf(0.17, 0.055, (0.5, 0.7), 0.06, 3), bud=0.6),),
     "sunflower": (Species(
         (Whorl((30, 44), 2, (1, 0.85), (0.13, 0.11), (-5, 15), (0.4, 0.75), (0.3, 0.3), droop=0.1, veins=0.08),),
@@ -450,7 +460,7 @@ SPECIES: dict[str, tuple[Species, ...]] = {
         scale=(0.28, 0.75), leaf=Leaf(0.35, 0.16, (0.3, 0.8)), stem=0.05, back="sky sky sky foliage foliage dark plain"),),
     "tulip": (Species(
         (Whorl((6, 6), 2, (1.1, 1.1), (0.48, 0.42), (78, 84), (0.4, 0.35), (0.3, 0.2), (-0.4, -0.4), cup=0.3, rim=0.2, veins=0.02),),
-        (("a81020 e02838 f05860",), ("e07890 f0a0b0 f8d0d0",), ("e8b000 f8d830",), ("d04010 f87830 f8b050",),
+        (("900818 d01020 e83038",), ("e07890 f0a0b0 f8d0d0",), ("e8b000 f8d830",), ("d04010 f87830 f8b050",),
          ("601050 a030a0",), ("d8dcd0 ffffff",)), tilt=(60, 95), scale=(0.2, 0.5),
         leaf=Leaf(0.6, 0.08, (0.3, 0.9), grows="ground", colours="385838 80a888|305040 70a078"), stem=0.05),),
     "water_lily": (Species(

@@ -174,7 +174,7 @@ def paint(canvas: np.ndarray, foot: np.ndarray, along: np.ndarray, across: np.nd
     if shadow:
         keep *= 1 - shadow * dim if shadow > 0 else 1 + shadow * dim * np.maximum(1 - s, 0)
     j = (t * 31.5 + 32).astype(np.intp)  # into the table across
-    cover *= crease.take(j, mode="clip") if crease.ndim == 1 else crease[(i - 28).clip(0, 199), j.clip(0, 63)]
+    cover *= crease.take(j if crease.ndim == 1 else (i - 28) * 64 + j, mode="clip")
     patch = canvas[:, y0:y1, x0:x1]
     patch *= keep
     patch += colours.take(i, axis=1, mode="clip") * cover
@@ -253,43 +253,45 @@ def head(canvas: np.ndarray, kind: Species, rng: np.random.Generator, centre: np
         paint(canvas, *job)
 
 
+def leaves(canvas: np.ndarray, leaf: Leaf, rng: np.random.Generator, foot: np.ndarray, turn: float, long: float,
+           green: np.ndarray) -> None:
+    """Paint a leaf, or the leaflets on one stalk: the first at its end, the others in pairs."""
+    shape, bend = outline(*leaf.outline, leaf.ruffle, int(rng.integers(9))), rng.normal(0, 0.4)
+    shade = (BLADE if leaf.grows == "stem" else creases(0, 0.2)) * np.float32(rng.uniform(0.6, 1.1))
+    for part in range(leaf.leaflets):
+        angle = turn + min(part, 1) * (1 - part % 2 * 2)
+        along, stalk = (long * np.array([np.cos(a), np.sin(a)]) for a in (angle, turn))
+        across = leaf.width / leaf.length * np.array([-along[1], along[0]])
+        root = foot + 0.7 * (1 - (1 + (part + 1) // 2 * 2) / leaf.leaflets) * stalk
+        paint(canvas, root, along, across, shape, green, shade, bend, 0, 0.2)
+
+
 def flower(canvas: np.ndarray, kind: Species, rng: np.random.Generator, centre: np.ndarray, radius: float,
            light: np.ndarray) -> None:
     """Paint a flower of a kind over the canvas, in place: stem and leaves, then its heads, the lowest first."""
     leaf, palette = kind.leaf, kind.palettes[rng.integers(len(kind.palettes))]
     colours = str(rng.choice(leaf.colours.split("|")))
-    green, shape = gradient(colours), outline(*leaf.outline, leaf.ruffle, int(rng.integers(9)))
+    green, girth = gradient(colours), -0.006 - kind.stem * radius
     down, bow = np.array([rng.normal(0, 0.15), 1.2]), np.array([rng.normal(0, 0.12), 0])
-    girth = np.array([-0.006 - kind.stem * radius, 0])
     if leaf.grows != "water":
-        paint(canvas, centre, down, girth, STEM, green, creases(-0.4), float(bow[0] / girth[0]))
+        paint(canvas, centre, down, np.array([girth, 0]), STEM, green, creases(-0.4), float(bow[0] / girth))
     for k in range(rng.integers(leaf.most + 1)):
-        u, long, turn = rng.uniform(0.25, 0.8), leaf.length * rng.uniform(0.7, 1.2) + 0.3 * radius, rng.uniform(0, 0.9)
-        foot, wide, bend = centre + u * down + u * u * bow, long * leaf.width / leaf.length, rng.normal(0, 0.4)
-        shade = (BLADE if leaf.grows == "stem" else creases(0, 0.2)) * np.float32(rng.uniform(0.6, 1.1))
-        if leaf.grows == "water":  # a pad lies flat
-            foot = centre + np.array([rng.normal(0, 0.35), rng.uniform(-0.1, 0.4)])
-            paint(canvas, foot, np.array([0, 0.9 * long]), np.array([long, 0]), DISC, green, shade, 0, 0, 0.3)
-            continue
-        turn = (-1.6 + rng.normal(0, 0.25)) if leaf.grows == "ground" else (k % 2) * (np.pi - 2 * turn) + turn - 0.5
+        u, turn = rng.uniform(0.25, 0.8), (k % 2 * 2 - 1) * rng.uniform(1, 2) + np.pi / 2
+        foot = centre + u * down + u * u * bow
         if leaf.grows == "ground":
-            foot += np.array([rng.normal(0, 0.05), 1.1 - foot[1]])
-        for part in range(leaf.leaflets):  # the first at the end of the stalk, the others in pairs
-            angle = turn + min(part, 1) * (1 - part % 2 * 2)
-            away = np.array([np.cos(angle), np.sin(angle)])
-            root = foot + 0.55 * (leaf.leaflets > 1) * long * np.array([np.cos(turn), np.sin(turn)]) * (
-                1 - (part + 1) // 2 / leaf.leaflets * 1.4)
-            paint(canvas, root, long * away, wide * np.array([-away[1], away[0]]), shape, green, shade, bend, 0, 0.2)
-    heads = int(rng.integers(kind.heads[0], kind.heads[1] + 1))
-    nods = kind.tilt[0] < 0
-    for k in range(heads - 1 + nods, nods - 1, -1):
+            foot, turn = np.array([foot[0] + rng.normal(0, 0.05), 1.1]), rng.normal(-1.6, 0.25)
+        elif leaf.grows == "water":  # it lies flat
+            foot, turn = centre + rng.normal([0, 0.1], [0.35, 0.12]), np.pi / 2
+        leaves(canvas, leaf, rng, foot, turn, leaf.length * rng.uniform(0.7, 1.2) + 0.3 * radius, green)
+    nods = kind.tilt[0] < 0  # such a flower hangs beside the stem
+    for k in range(int(rng.integers(kind.heads[0], kind.heads[1] + 1)) - 1 + nods, nods - 1, -1):
         place = centre + radius * np.array([(k % 2 * 2 - 1) * min(k, 1), k]) * rng.uniform(0.7, 1, 2)
         if k:
             u = max(place[1] - centre[1] + (-0.8 if nods else 0.3) * radius, 0) / 1.2
             joint = centre + u * down + u * u * bow
-            stalk = place - joint
-            paint(canvas, joint, stalk, 0.05 * radius / np.hypot(*stalk) * stalk[::-1] * [-1, 1], STEM, green,
-                  creases(-0.4), 0)
+            along = place - joint
+            across = 0.05 * radius / np.hypot(*along) * np.array([-along[1], along[0]])
+            paint(canvas, joint, along, across, STEM, green, creases(-0.4))
         head(canvas, kind, rng, place, radius * rng.uniform(0.8, 1), light, (*palette, colours))
 
 
@@ -447,11 +449,11 @@ SPECIES: dict[str, tuple[Species, ...]] = {
         back="sky sky dark foliage plain", bud=0.7, heads=(1, 3)),),
     "rose": (Species(
         (Whorl((5, 5), 1, (0.9, 0.9), (0.15, 0.15), (-20, -20), (0.4, 0.9), dye=-1),
-         Whorl((8, 11), 0, (1, 0.85), (0.6, 0.5), (10, 55), (0.5, 0.2), teeth=(1, 0.05), cup=0.6, rim=0.2),
-         Whorl((12, 17), 0, (0.85, 0.45), (0.44, 0.15), (52, 84), (0.4, 0.15), (0.12, 0), cup=0.9, rim=0.45, roll=4)),
-        (("380008 980818 d81830",), ("a01850 e04880 ffa0c0",), ("a87030 f0b880 f8d8b8",), ("b04008 f89030 f8c880",),
+         Whorl((8, 11), 0, (1, 0.85), (0.6, 0.5), (10, 55), (0.5, 0.2), cup=0.6, rim=0.2),
+         Whorl((12, 17), 0, (0.85, 0.45), (0.44, 0.16), (50, 98), (0.4, 0.15), (0.12, 0), cup=0.9, rim=0.45, roll=4)),
+        (("380008 a00c20 d82038",), ("a01850 e04880 ffa0c0",), ("a87030 f0b880 f8d8b8",), ("b04008 f89030 f8c880",),
          ("c0a880 f0e4d0 fcf8f4",), ("f8b830 f8a888 f06890",), ("901818 e84840 f89080",), ("a03070 e880b8 f8d0e4",),
-         ("400010 a00820 e02840",), ("b83060 f078a0 fcb8cc",)),
+         ("400010 a81028 e83848",), ("b83060 f078a0 fcb8cc",)),
         tilt=(0, 75), scale=(0.28, 0.7), leaf=Leaf(0.17, 0.055, (0.5, 0.7), 0.06, 3), bud=0.6),),
     "sunflower": (Species(
         (Whorl((30, 44), 2, (1, 0.85), (0.13, 0.11), (-5, 15), (0.4, 0.75), (0.3, 0.3), droop=0.1, veins=0.08),),
@@ -468,7 +470,7 @@ SPECIES: dict[str, tuple[Species, ...]] = {
          Whorl((10, 14), 0, (0.35, 0.2), (0.03, 0.03), (50, 85), dye=1)),
         (("d8a0b8 f0c8d8 f8e8f0", "e8a810 f8d840"), ("dcdccc ffffff", "e8b010 f8e040"),
          ("6038a0 8058d0 b090f0", "e8b010 f8e040"), ("c02878 e870a8 f8b8d0", "f0a810 f8e040")),
-        tilt=(35, 75), leaf=Leaf(0.25, 0.1, most=6, grows="water"), back="water water water dark", bud=0.4),),
+        tilt=(35, 75), leaf=Leaf(0.22, 0.25, (0.5, 0.5), most=6, grows="water"), back="water water water dark", bud=0.4),),
 }
 
 

@@ -165,7 +165,7 @@ def paint(canvas: np.ndarray, foot: np.ndarray, along: np.ndarray, across: np.nd
     sharp = abs(det) * n / np.sqrt((wx * wx + wy * wy) * shape[1] ** 2 + (ax * ax + ay * ay))
     edge = breadth - np.abs(t)
     if shadow:
-        dim = np.maximum(edge * (abs(det) * 40 / np.hypot(ax, ay)) + 1, 0)
+        dim = np.maximum(edge * (abs(det) * 28 / np.hypot(ax, ay)) + 1, 0)
     edge *= sharp.take(i, mode="clip")  # pixels to the edge, positive inside
     t /= np.maximum(breadth, 0.05, out=breadth)
     cover = edge + 0.5
@@ -181,26 +181,14 @@ def paint(canvas: np.ndarray, foot: np.ndarray, along: np.ndarray, across: np.nd
 
 
 # ---- a flower -----------------------------------------------------------------------------------------------------
-def broaden(a: np.ndarray, w: np.ndarray, length: np.ndarray, width: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Petals along a and across w, both (2, n), those seen edge on turned a little: no shorter, no narrower than that."""
-    swap = (a * a).sum(0) < (w * w).sum(0)
-    big, small, least = np.where(swap, w, a), np.where(swap, a, w), np.where(swap, length, width)
-    square, normal = (big * big).sum(0) + 1e-9, np.stack([-big[1], big[0]])
-    breadth = (normal * small).sum(0) / np.sqrt(square)
-    lack = np.maximum(1 - np.abs(breadth) / least, 0)  # 1 is edge on
-    small = small - big * ((big * small).sum(0) / square * lack)
-    small += normal * (np.copysign(lack * least, breadth) / np.sqrt(square))
-    return np.where(swap, small, big), np.where(swap, big, small)
-
-
 def petals(whorl: Whorl, rng: np.random.Generator, frame: np.ndarray, radius: float, light: np.ndarray,
            closed: float, glow: float) -> Iterator[tuple[Any, ...]]:
     """How the petals of a whorl lie: (depth, foot, along, across, crease, bend, cup, shadow) of each, for paint."""
-    count = int(rng.integers(whorl.count[0], whorl.count[1] + 1))
-    count -= count % max(whorl.turns, 1)
+    rings = max(whorl.turns, 1)
+    count = int(rng.integers(whorl.count[0], whorl.count[1] + 1)) // rings * rings
     k, step = np.arange(count), 2 * np.pi * whorl.turns / count if whorl.turns else np.radians(137.508)
     angle = rng.uniform(0, 7) if whorl.phase is None else np.radians(whorl.phase) + rng.normal(0, 0.2)
-    angle += k * step + whorl.turns * k // count * step / max(whorl.turns, 1)  # each turn fills the gaps of the one before
+    angle += k * step + whorl.turns * k // count * step / rings  # each turn fills the gaps of the one before
     angle += rng.normal(0, 0.1, count) * min(step, 1)
     pairs = np.transpose([whorl.length, whorl.width, whorl.lift, whorl.base, whorl.height])
     length, width, lift, base, height = np.linspace(pairs[0], pairs[1], count, axis=1)
@@ -210,16 +198,19 @@ def petals(whorl: Whorl, rng: np.random.Generator, frame: np.ndarray, radius: fl
     side = frame[:, :2] @ [-np.sin(angle), np.cos(angle)]
     foot, along = radius * (out * base + axis * height), out * np.cos(lift) + axis * np.sin(lift)
     roll = np.radians(rng.normal(0, whorl.roll, count))
-    side = side * np.cos(roll) + np.cross(along, side, axis=0) * np.sin(roll)
-    normal = np.cross(along, side, axis=0)
-    facing = normal[2] / (np.abs(normal[2]) + 0.15)  # the side that is seen; edge on, a little of both
+    normal = np.cross(along, side, axis=0) * np.cos(roll) - side * np.sin(roll)
+    normal[2] += np.copysign(np.maximum(0.25 - np.abs(normal[2]), 0), normal[2])  # nothing is seen edge on
+    normal /= np.sqrt((normal * normal).sum(0))
+    along = along - normal * (along * normal).sum(0)
+    side = np.cross(normal, along, axis=0)
+    facing = normal[2] / (np.abs(normal[2]) + 0.15)  # the side that is seen; almost edge on, a little of both
     bright = 0.92 + 0.3 * (light @ normal) * facing + rng.normal(0, 0.06, count)
-    a, w = broaden(along[:2] * length, side[:2] * width, 0.2 * length, 0.2 * width)
+    a, w = along[:2] * length, side[:2] * width
     cup = np.clip(whorl.cup * width * (out[:2] * a).sum(0) / (a * a).sum(0), -1.2, 1.2)
     bend = whorl.droop * length * w[1] / (w * w).sum(0) + rng.normal(0, 0.12, count)
     round_ = 0.15 * (light @ side)[:, None] * ACROSS  # the edge that is turned to the light is brighter
     crease = (bright[:, None] * (creases(whorl.rim, 0, whorl.veins) + round_)).astype(np.float32)
-    shadow = np.linspace(0.1, 0.55, count) * (1 - 0.6 * glow) * (-1 if whorl.turns else 1)  # tips in a ring have only air behind them
+    shadow = np.linspace(0.1, 0.6, count) * (1 - 0.5 * glow) * (-1 if whorl.turns else 1)  # a ring's tips have air behind
     depth = foot[2] + along[2] * length / 2
     return zip(depth, foot[:2].T, a.T, w.T, crease, bend.tolist(), cup.tolist(), shadow.tolist(), strict=True)
 
@@ -387,14 +378,14 @@ PINKS = ("801040 e04080 f890b8",), ("c84878 f090b0 ffd0dc",), ("e0d0d0 fcf4f4 ff
 STRAP = Leaf(0.8, 0.04, (0.1, 0.8), grows="ground", colours="284820 68905c|304828 80a060")
 SPECIES: dict[str, tuple[Species, ...]] = {
     "astilbe": (Species(
-        (Whorl((40, 55), 0, (0.65, 0.15), (0.12, 0.08), (15, 60), (0.4, 0.8), (0.1, 0), (-1, 0.9), droop=0.1, ruffle=0.4,
-               roll=50, veins=0.12),),
+        (Whorl((40, 55), 0, (0.65, 0.15), (0.12, 0.08), (15, 60), (0.4, 0.8), (0.1, 0), (-1, 0.9), droop=0.1,
+               ruffle=0.4, roll=50, veins=0.12),),
         PINKS, tilt=(70, 90), scale=(0.25, 0.6), leaf=Leaf(0.2, 0.06, (0.6, 1), 0.1, 3)),),
     "bellflower": (Species(
         (Whorl((5, 5), 1, (0.85, 0.85), (0.4, 0.4), (72, 72), (0.15, 0.1), (0.12, 0.12), roll=2),
          Whorl((5, 5), 1, (0.6, 0.6), (0.33, 0.33), (25, 25), (0.35, 0.7), (0.25, 0.25), (0.7, 0.7), roll=2, rim=0.2)),
-        (("402890 7050c8 a890f0",), ("3838b0 6870e0 a8b0f8",), ("c8c0d8 f8f8ff",)),
-        tilt=(-110, 10), scale=(0.14, 0.35), leaf=Leaf(0.3, 0.04), heads=(1, 5)),),
+        (("402890 7050c8 a890f0",), ("3838b0 6870e0 a8b0f8",), ("c8c0d8 f8f8ff",)), tilt=(-110, 10), scale=(0.14, 0.35),
+        leaf=Leaf(0.3, 0.04), heads=(1, 5)),),
     "black_eyed_susan": (Species(
         (Whorl((10, 18), 1, width=(0.17, 0.17), lift=(-15, -15), outline=(0.35, 0.4), base=(0.2, 0.2), droop=0.2,
                veins=0.07),),
@@ -402,23 +393,24 @@ SPECIES: dict[str, tuple[Species, ...]] = {
     "calendula": (Species(
         (Whorl((30, 66), 2, (1, 0.7), (0.12, 0.09), (0, 28), (0.2, 0.15), (0.2, 0.2), teeth=(3, 0.025), roll=4),),
         (("d05000 f87808 ff9018",), ("d87000 f89800 ffb820",), ("c03800 f06008 f88010",), ("c84800 ff8010 ffa030",)),
-        (0.17, 0.3), ("c06010 581008 782008", "e08010 b06010 d08010"), tilt=(0, 65), scale=(0.24, 0.7),
-        leaf=Leaf(0.35, 0.07, (0.6, 0.35), colours="3c5c30 80a468|4c6c30 98b458")),),
+        (0.17, 0.3), ("c06010 581008 782008", "e08010 b06010 d08010"), tilt=(0, 65), scale=(0.24, 0.7), leaf=Leaf(0.35,
+        0.07, (0.6, 0.35), colours="3c5c30 80a468|4c6c30 98b458")),),
     "california_poppy": (Species(
         (Whorl((4, 4), 1, width=(0.75, 0.75), lift=(35, 35), outline=(0.6, 0.12), cup=0.4, veins=0.06),),
         (("e05000 f88810 ffa820",), ("f0a000 f8c020",), ("e84800 f87010 ff9020",)), (0.08, 0.12), ("f0b010 e09008",),
-        tilt=(10, 90), scale=(0.15, 0.5), leaf=Leaf(0.15, 0.008, leaflets=6, most=5, colours="507060 90a890"),
+        tilt=(10, 90), scale=(0.15, 0.5), leaf=Leaf(0.15, 0.008, leaflets=6, most=5, colours="385840 789878"),
         stem=0.02, bud=0.8),),
     "carnation": (Species(
-        (Whorl((30, 42), 0, (1, 0.35), (0.4, 0.3), (5, 75), (0.8, 0.1), teeth=(6, 0.09), cup=0.3),), PINKS,
-        leaf=Leaf(0.4, 0.02, (0.1, 0.9), colours="406858 88a898|385c48 709078")),),
+        (Whorl((30, 42), 0, (1, 0.35), (0.4, 0.3), (5, 75), (0.8, 0.1), teeth=(6, 0.09), cup=0.3),),
+        PINKS, leaf=Leaf(0.4, 0.02, (0.1, 0.9), colours="406858 88a898|385c48 709078")),),
     "common_daisy": (Species(
-        (Whorl((22, 36), 2, (1, 0.95), (0.095, 0.095), (5, 15), (0.3, 0.15), (0.2, 0.2)),), (("dcdce0 fafaff ffffff",),),
-        (0.24, 0.34), ("d89000 f0c010 f8d830",), 0.5, tilt=(0, 80), scale=(0.15, 0.6),
+        (Whorl((22, 36), 2, (1, 0.95), (0.095, 0.095), (5, 15), (0.3, 0.15), (0.2, 0.2)),),
+        (("dcdce0 fafaff ffffff",),), (0.24, 0.34), ("d89000 f0c010 f8d830",), 0.5, tilt=(0, 80), scale=(0.15, 0.6),
         leaf=Leaf(0.2, 0.05, (0.7, 0.3), most=2), back="foliage grass grass dark dark soil"),),
     "coreopsis": (Species(
-        (Whorl((8, 10), 1, width=(0.28, 0.28), outline=(0.9, 0.06), teeth=(3, 0.14), veins=0.1),), YELLOWS,
-        (0.16, 0.24), ("e0a010 c88008 f0b818", "b06010 802808 e0a010"), leaf=Leaf(0.3, 0.018, leaflets=3), stem=0.02),),
+        (Whorl((8, 10), 1, width=(0.28, 0.28), outline=(0.9, 0.06), teeth=(3, 0.14), veins=0.1),),
+        YELLOWS, (0.16, 0.24), ("e0a010 c88008 f0b818", "b06010 802808 e0a010"), leaf=Leaf(0.3, 0.018, leaflets=3),
+        stem=0.02),),
     "daffodil": (Species(
         (Whorl((6, 6), 2, width=(0.34, 0.34), outline=(0.4, 0.7)),
          Whorl((9, 9), 1, (0.6, 0.6), (0.17, 0.17), (68, 68), (0.1, 0.1), (0.12, 0.12), cup=0.3, ruffle=0.1, dye=1)),
@@ -428,49 +420,47 @@ SPECIES: dict[str, tuple[Species, ...]] = {
         (Whorl((60, 75), 0, (1, 0.3), (0.065, 0.05), (-10, 80), (0.2, 0.1), (0.1, 0), rim=0),),
         (("d89000 f8c808 ffe020",),), leaf=Leaf(0.35, 0.07, (0.7, 0.5), 0.4)),
         Species(
-        (Whorl((60, 75), 0, (1, 1), (0.12, 0.12), (-50, 80), (2.5, 0.1), (0, 0), rim=0, roll=40, teeth=(4, 0.1), veins=0.1),),
-        (("989080 d8d8d4 ffffff",),), tilt=(60, 90), leaf=Leaf(0.35, 0.07, (0.7, 0.5), 0.4))),
+        (Whorl((60, 75), 0, (1, 1), (0.12, 0.12), (-50, 80), (2.5, 0.1), (0, 0), rim=0, roll=40, teeth=(4, 0.1),
+               veins=0.1),), (("989080 d8d8d4 ffffff",),), tilt=(60, 90), leaf=Leaf(0.35, 0.07, (0.7, 0.5), 0.4))),
     "iris": (Species(
         (Whorl((3, 3), 1, (1, 1), (0.45, 0.45), (70, 70), (0.7, 0.3), cup=0.4, ruffle=0.06, teeth=(3, 0.04), phase=30),
          Whorl((3, 3), 1, (1, 1), (0.48, 0.48), (-25, -25), (0.8, 0.25), droop=0.35, teeth=(3, 0.04), veins=0.07, dye=1,
                phase=90),
          Whorl((3, 3), 1, (0.5, 0.5), (0.08, 0.08), (-20, -20), (0.3, 0.4), (0.1, 0.1), dye=2, phase=90)),
-        (("9878d8 b8a0f0", "f0e8c0 7040c0 5020a0", "f8b000 f8e060"),
-         ("c8a8d8 d8b8e0", "e0d0a0 701850 601048", "f09010 f8c020"),
-         ("e8e8f0 fcfcff", "f0e8d0 a080d0 7050c0", "f8d000 f8f0a0"),
-         ("3828b0 5040d0", "f8f0e0 3020a0 4030c0", "f8d030 f8f0c0"),
-         ("c89048 e0b060", "e0b060 701020 500818", "f8a000 f8c020"),
-         ("602890 8040b0", "e8d8f0 501880 401070", "f8c820 f8e8a0")),
-        tilt=(25, 72), scale=(0.28, 0.62), leaf=STRAP),),
+        (("9878d8 b8a0f0", "f0e8c0 7040c0 5020a0", "f8b000 f8e060"), ("c8a8d8 d8b8e0", "e0d0a0 701850 601048",
+        "f09010 f8c020"), ("e8e8f0 fcfcff", "f0e8d0 a080d0 7050c0", "f8d000 f8f0a0"), ("3828b0 5040d0",
+        "f8f0e0 3020a0 4030c0", "f8d030 f8f0c0"), ("c89048 e0b060", "e0b060 701020 500818", "f8a000 f8c020"),
+        ("602890 8040b0", "e8d8f0 501880 401070", "f8c820 f8e8a0")), tilt=(25, 72), scale=(0.28, 0.62), leaf=STRAP),),
     "magnolia": (Species(
         (Whorl((6, 9), 2, (1, 0.9), (0.36, 0.3), (20, 75), (0.6, 0.35), cup=0.4),),
-        (("a03868 e0a0c0 f8e8f0",), ("e8dcc8 fffaf4",), ("702050 b868a0 e8c0d8",)),
-        tilt=(30, 90), scale=(0.2, 0.5), leaf=Leaf(0.2, 0.05, most=0, colours="382818 604838"),
-        back="sky sky dark foliage plain", bud=0.7, heads=(1, 3)),),
+        (("a03868 e0a0c0 f8e8f0",), ("e8dcc8 fffaf4",), ("702050 b868a0 e8c0d8",)), tilt=(30, 90), scale=(0.2, 0.5),
+        leaf=Leaf(0.2, 0.05, most=0, colours="382818 604838"), back="sky sky dark foliage plain", bud=0.7,
+        heads=(1, 3)),),
     "rose": (Species(
         (Whorl((5, 5), 1, (0.9, 0.9), (0.15, 0.15), (-20, -20), (0.4, 0.9), dye=-1),
-         Whorl((8, 11), 0, (1, 0.85), (0.6, 0.5), (10, 55), (0.5, 0.2), cup=0.6, rim=0.2),
-         Whorl((12, 17), 0, (0.85, 0.45), (0.44, 0.16), (50, 98), (0.4, 0.15), (0.12, 0), cup=0.9, rim=0.45, roll=4)),
+         Whorl((8, 11), 0, (1, 0.85), (0.6, 0.5), (10, 52), (0.5, 0.2), cup=0.6, rim=0.25),
+         Whorl((12, 17), 0, (0.85, 0.45), (0.44, 0.16), (50, 98), (0.4, 0.15), (0.12, 0), cup=0.9, rim=0.6, roll=4)),
         (("380008 a00c20 d82038",), ("a01850 e04880 ffa0c0",), ("a87030 f0b880 f8d8b8",), ("b04008 f89030 f8c880",),
-         ("c0a880 f0e4d0 fcf8f4",), ("f8b830 f8a888 f06890",), ("901818 e84840 f89080",), ("a03070 e880b8 f8d0e4",),
-         ("400010 a81028 e83848",), ("b83060 f078a0 fcb8cc",)),
-        tilt=(0, 75), scale=(0.28, 0.7), leaf=Leaf(0.17, 0.055, (0.5, 0.7), 0.06, 3), bud=0.6),),
+        ("c0a880 f0e4d0 fcf8f4",), ("f8b830 f8a888 f06890",), ("901818 e84840 f89080",), ("a03070 e880b8 f8d0e4",),
+        ("400010 a81028 e83848",), ("b83060 f078a0 fcb8cc",)), tilt=(0, 75), scale=(0.28, 0.7), leaf=Leaf(0.17, 0.055,
+        (0.5, 0.7), 0.06, 3), bud=0.6),),
     "sunflower": (Species(
         (Whorl((30, 44), 2, (1, 0.85), (0.13, 0.11), (-5, 15), (0.4, 0.75), (0.3, 0.3), droop=0.1, veins=0.08),),
-        (*YELLOWS, ("c05808 f0a010 f8b820",)), (0.38, 0.56),
-        ("382008 201008 301808 604018", "805810 301808 201008 586020", "a07010 583008 685010 90a040"), 0.15,
-        scale=(0.28, 0.75), leaf=Leaf(0.35, 0.16, (0.3, 0.8)), stem=0.05, back="sky sky sky foliage foliage dark plain"),),
+        (*YELLOWS, ("c05808 f0a010 f8b820",)), (0.38, 0.56), ("382008 201008 301808 604018",
+        "805810 301808 201008 586020", "a07010 583008 685010 90a040"), 0.15, scale=(0.28, 0.75), leaf=Leaf(0.35, 0.16,
+        (0.3, 0.8)), stem=0.05, back="sky sky sky foliage foliage dark plain"),),
     "tulip": (Species(
-        (Whorl((6, 6), 2, (1.1, 1.1), (0.48, 0.42), (78, 84), (0.4, 0.35), (0.3, 0.2), (-0.4, -0.4), cup=0.3, rim=0.2, veins=0.02),),
+        (Whorl((6, 6), 2, (1.1, 1.1), (0.48, 0.42), (78, 84), (0.4, 0.35), (0.3, 0.2), (-0.4, -0.4), cup=0.3, rim=0.2,
+               veins=0.02),),
         (("900818 d01020 e83038",), ("e07890 f0a0b0 f8d0d0",), ("e8b000 f8d830",), ("d04010 f87830 f8b050",),
-         ("601050 a030a0",), ("d8dcd0 ffffff",)), tilt=(60, 95), scale=(0.2, 0.5),
-        leaf=Leaf(0.6, 0.08, (0.3, 0.9), grows="ground", colours="385838 80a888|305040 70a078"), stem=0.05),),
+        ("601050 a030a0",), ("d8dcd0 ffffff",)), tilt=(60, 95), scale=(0.2, 0.5), leaf=Leaf(0.6, 0.08, (0.3, 0.9),
+        grows="ground", colours="385838 80a888|305040 70a078"), stem=0.05),),
     "water_lily": (Species(
         (Whorl((16, 25), 0, (1, 0.6), (0.18, 0.12), (5, 65), (0.5, 0.6), cup=0.2),
          Whorl((10, 14), 0, (0.35, 0.2), (0.03, 0.03), (50, 85), dye=1)),
-        (("d8a0b8 f0c8d8 f8e8f0", "e8a810 f8d840"), ("dcdccc ffffff", "e8b010 f8e040"),
-         ("6038a0 8058d0 b090f0", "e8b010 f8e040"), ("c02878 e870a8 f8b8d0", "f0a810 f8e040")),
-        tilt=(35, 75), leaf=Leaf(0.22, 0.25, (0.5, 0.5), most=6, grows="water"), back="water water water dark", bud=0.4),),
+        (("d8a0b8 f0c8d8 f8e8f0", "e8a810 f8d840"), ("dcdccc ffffff", "e8b010 f8e040"), ("6038a0 8058d0 b090f0",
+        "e8b010 f8e040"), ("c02878 e870a8 f8b8d0", "f0a810 f8e040")), tilt=(35, 75), leaf=Leaf(0.22, 0.25, (0.5, 0.5),
+        most=6, grows="water"), back="water water water dark", bud=0.4),),
 }
 
 

@@ -49,20 +49,6 @@ class Whorl:
 
 
 @dataclass(frozen=True)
-class Leaf:
-    """The leaves of a species; lengths in picture widths."""
-
-    length: float = 0.3
-    width: float = 0.1  # half the breadth
-    outline: Pair = (0.6, 0.8)
-    ruffle: float = 0.0
-    leaflets: int = 1  # on one stalk
-    most: int = 4
-    grows: str = "stem"  # or from the "ground", upright, or on the "water", where there is no stem
-    colours: str = "2c4818 587c30|3a5c28 7ca048|203c20 406838"  # gradients, one is drawn; stem and sepals have it too
-
-
-@dataclass(frozen=True)
 class Species:
     """All that tells one flower from another. A palette is gradients, foot to tip, in hexadecimal colours."""
 
@@ -73,11 +59,15 @@ class Species:
     dome: float = 0.3  # its height in its radii
     tilt: Pair = (0, 60)  # 0 looks into the flower, 90 sees it from the side, below 0 it nods
     scale: Pair = (0.2, 0.6)  # flower radius over picture width
-    leaf: Leaf = Leaf()
     stem: float = 0.03  # half its breadth in flower radii
+    leaf: tuple[float, ...] = (0.3, 0.1, 0.6, 0.8)  # length and half breadth in picture widths, outline, ruffle
+    leaves: tuple[int, int] = (4, 1)  # how many at most, and the leaflets of one
+    grows: str = "stem"  # where leaves do; or from the "ground", upright, or on the "water", and there is no stem
+    greens: str = "2c4818 587c30|3a5c28 7ca048|203c20 406838"  # gradients, one is drawn, of stem, leaves and sepals
     back: str = "foliage foliage grass dark dark sky soil plain"  # names in BACKS, one is drawn
     bud: float = 0  # how far a flower may be closed: 0 is always open, 1 up to all petals upright
     heads: tuple[int, int] = (1, 1)  # fewest and most flowers on one stem
+    other: "Species | None" = None  # drawn instead, in every second picture
 
 
 # ---- a petal: its tables are kept, so nobody writes into them -----------------------------------------------------
@@ -93,22 +83,16 @@ def gradient(colours: str) -> np.ndarray:
 
 
 @cache
-def outline(foot: float, tip: float, ruffle: float = 0, phase: float = 0) -> np.ndarray:
-    """Half breadth along a petal, 1 at its widest, below 0 beyond its ends, and its slope: (2, 256) float32."""
-    s = ALONG.clip(0, 1)
+def outline(foot: float, tip: float, ruffle: float = 0, teeth: Pair = (0, 0), phase: float = 0) -> np.ndarray:
+    """Of a petal's outline: (3, 256) float32. Half breadth along it, below 0 beyond its ends; the slope of that; and
+    across the tip, from edge to edge, 1 at the points of the teeth and more where it ends sooner."""
+    s, t = ALONG.clip(0, 1), np.linspace(-1, 1, 256)
     width = s**foot * (1 - s) ** tip
     width *= (1 + ruffle * np.sin(ALONG * 15 + phase)) / width.max()
     width -= 12 * np.abs(ALONG - s)
     width = np.convolve(np.pad(width, 4, "edge"), np.full(9, 1 / 9), "valid")  # a jump at a blunt tip would be jagged
-    return np.array([width, np.gradient(width) * 199.2], np.float32)
-
-
-@cache
-def serration(teeth: float, depth: float, phase: float) -> np.ndarray:
-    """How much sooner than in the middle of a tooth a petal ends, across its tip: (256,) float32, 1 or more."""
-    t = np.linspace(-1, 1, 256)
-    notch = 1 - np.abs(np.sin((t + 1) * np.pi / 2 * teeth)) + 0.4 * np.sin(t * 5 + phase)
-    return (1 + depth * (notch - notch.min())).astype(np.float32)
+    notch = 0.4 * np.sin(t * 5 + phase) - np.abs(np.sin((t + 1) * np.pi / 2 * teeth[0]))
+    return np.array([width, np.gradient(width) * 199.2, 1 + teeth[1] * (notch - notch.min())], np.float32)
 
 
 @cache
@@ -118,29 +102,23 @@ def creases(rim: float = 0, fold: float = 0, veins: float = 0.04) -> np.ndarray:
     return light.astype(np.float32)
 
 
-def florets() -> np.ndarray:
-    """Brightness over a disc, as crossing spirals: (200, 64) float32 over what `paint` takes for along and across."""
-    x = np.linspace(-1, 1, 200)[:, None]
-    y = ACROSS * np.sqrt(1 - x * x)
-    radius, angle = np.hypot(x, y), np.arctan2(y, x)
-    spirals = np.cos(13 * angle + 12 * radius) * np.cos(21 * angle - 19 * radius)
-    return (0.95 - 0.12 * y + 0.35 * radius * spirals).astype(np.float32)
-
-
-STEM, DISC, FLORETS = outline(0.05, 0.05), outline(0.5, 0.5), florets()
+STEM, DISC, PLAIN = outline(0.05, 0.05), outline(0.5, 0.5), creases(veins=0)
 RIBS = np.cos(ALONG[28:228, None] * 38 - np.abs(ACROSS) * 9) * 0.05  # a leaf's, slanting from its middle
-PLAIN, BLADE = np.ones(64, np.float32), (creases(0, 0.25) + RIBS).astype(np.float32)
+BLADE = (creases(0, 0.25) + RIBS).astype(np.float32)
+X = np.linspace(-1, 1, 200)[:, None]
+Y = ACROSS * np.sqrt(1 - X * X)
+TURN, REACH = np.arctan2(Y, X), np.hypot(X, Y)  # florets stand on spirals that cross, (200, 64) like a crease
+SPIRALS = np.cos(13 * TURN + 12 * REACH) * np.cos(21 * TURN - 19 * REACH)
+FLORETS = (0.95 - 0.12 * Y + 0.35 * REACH * SPIRALS).astype(np.float32)
 FADE = np.linspace(0.6, 1.08, 256, dtype=np.float32)  # less light gets down to a petal's foot
 
 
 def paint(canvas: np.ndarray, foot: np.ndarray, along: np.ndarray, across: np.ndarray, shape: np.ndarray,
-          colours: np.ndarray, crease: np.ndarray, bend: float = 0.0, cup: float = 0.0, shadow: float = 0.0,
-          tips: np.ndarray | None = None) -> None:
+          colours: np.ndarray, crease: np.ndarray, bend: float = 0.0, cup: float = 0.0, shadow: float = 0.0) -> None:
     """Paint one petal over the canvas, in place: from its foot along to the tip and across to an edge, each (x, y).
 
     `bend` moves the tip sideways by so many half breadths, `cup` the edges back by so many lengths, `shadow` in [0, 1]
-    darkens what is behind, less towards the tip if below 0; `tips` is a serration. `crease` is (64,), or (200, 64)
-    where it differs along the petal too.
+    darkens what is behind, less towards the tip if below 0. `crease` is (64,), or (200, 64) if it differs along too.
     """
     n = canvas.shape[1]
     (fx, fy), (ax, ay), (wx, wy) = foot.tolist(), along.tolist(), across.tolist()
@@ -158,8 +136,8 @@ def paint(canvas: np.ndarray, foot: np.ndarray, along: np.ndarray, across: np.nd
         t -= bend * s * s
     if cup:
         s += cup * t * t
-    if tips is not None:
-        s *= tips.take((t * 127.5 + 128).astype(np.intp), mode="clip")
+    if shape[2, 0] != shape[2, 128]:
+        s *= shape[2].take((t * 127.5 + 128).astype(np.intp), mode="clip")
     i = (s * 199.2 + 28).astype(np.intp)  # into the tables along
     breadth = shape[0].take(i, mode="clip")
     sharp = abs(det) * n / np.sqrt((wx * wx + wy * wy) * shape[1] ** 2 + (ax * ax + ay * ay))
@@ -206,11 +184,11 @@ def petals(whorl: Whorl, rng: np.random.Generator, frame: np.ndarray, radius: fl
     facing = normal[2] / (np.abs(normal[2]) + 0.15)  # the side that is seen; almost edge on, a little of both
     bright = 0.92 + 0.3 * (light @ normal) * facing + rng.normal(0, 0.06, count)
     a, w = along[:2] * length, side[:2] * width
-    cup = np.clip(whorl.cup * width * (out[:2] * a).sum(0) / (a * a).sum(0), -1.2, 1.2)
+    cup = np.clip(whorl.cup * width * (out[:2] * a).sum(0) / (a * a).sum(0), -0.8, 0.8)
     bend = whorl.droop * length * w[1] / (w * w).sum(0) + rng.normal(0, 0.12, count)
-    round_ = 0.15 * (light @ side)[:, None] * ACROSS  # the edge that is turned to the light is brighter
-    crease = (bright[:, None] * (creases(whorl.rim, 0, whorl.veins) + round_)).astype(np.float32)
-    shadow = np.linspace(0.1, 0.6, count) * (1 - 0.5 * glow) * (-1 if whorl.turns else 1)  # a ring's tips have air behind
+    crease = creases(whorl.rim, 0, whorl.veins) + 0.15 * (light @ side)[:, None] * ACROSS  # an edge turned to the light
+    crease = (bright[:, None] * crease).astype(np.float32)
+    shadow = np.linspace(0.1, 0.6, count) * (1 - 0.5 * glow) * (-1 if whorl.turns else 1)  # air is behind a ring's tips
     depth = foot[2] + along[2] * length / 2
     return zip(depth, foot[:2].T, a.T, w.T, crease, bend.tolist(), cup.tolist(), shadow.tolist(), strict=True)
 
@@ -224,13 +202,12 @@ def head(canvas: np.ndarray, kind: Species, rng: np.random.Generator, centre: np
     closed = kind.bud * rng.random() ** 2
     jobs: list[tuple[float, tuple[Any, ...]]] = []
     for order, whorl in enumerate(kind.whorls):
-        phase = int(rng.integers(20))
-        shape, dye = outline(*whorl.outline, whorl.ruffle, phase), gradient(palette[whorl.dye]) * tint
+        shape = outline(*whorl.outline, whorl.ruffle, whorl.teeth, int(rng.integers(20)))
+        dye = gradient(palette[whorl.dye]) * tint
         glow = float(dye[:, 160].min())  # white petals pass the light on to each other
         dye *= FADE ** (1 - 0.7 * glow) * (1 + 0.2 * glow)
-        tips = serration(*whorl.teeth, phase) if whorl.teeth[1] else None
         for depth, foot, along, across, *rest in petals(whorl, rng, frame, radius, light, closed, glow):
-            jobs.append((depth + 0.12 * radius * order, (centre + foot, along, across, shape, dye, *rest, tips)))
+            jobs.append((depth + 0.12 * radius * order, (centre + foot, along, across, shape, dye, *rest)))
     if kind.disc[1]:  # a dome of ellipses, and an ellipse is a petal too
         size, axis = radius * rng.uniform(*kind.disc), frame[:, 2]
         dye, unit = gradient(str(rng.choice(kind.disc_colours))) * tint, axis[:2] / np.hypot(axis[0], axis[1])
@@ -244,46 +221,44 @@ def head(canvas: np.ndarray, kind: Species, rng: np.random.Generator, centre: np
         paint(canvas, *job)
 
 
-def leaves(canvas: np.ndarray, leaf: Leaf, rng: np.random.Generator, foot: np.ndarray, turn: float, long: float,
-           green: np.ndarray) -> None:
-    """Paint a leaf, or the leaflets on one stalk: the first at its end, the others in pairs."""
-    shape, bend = outline(*leaf.outline, leaf.ruffle, int(rng.integers(9))), rng.normal(0, 0.4)
-    shade = (BLADE if leaf.grows == "stem" else creases(0, 0.2)) * np.float32(rng.uniform(0.6, 1.1))
-    for part in range(leaf.leaflets):
+def leaf(canvas: np.ndarray, kind: Species, rng: np.random.Generator, foot: np.ndarray, turn: float, size: float,
+         green: np.ndarray) -> None:
+    """Paint a leaf at an angle, or the leaflets on one stalk: the first at its end, the others in pairs."""
+    shape, bend = outline(*kind.leaf[2:], phase=int(rng.integers(9))), rng.normal(0, 0.4)
+    shade = (BLADE if kind.grows == "stem" else creases(0, 0.2)) * np.float32(rng.uniform(0.6, 1.1))
+    half = kind.leaf[1] / kind.leaf[0]
+    for part in range(count := kind.leaves[1]):
         angle = turn + min(part, 1) * (1 - part % 2 * 2)
-        along, stalk = (long * np.array([np.cos(a), np.sin(a)]) for a in (angle, turn))
-        across = leaf.width / leaf.length * np.array([-along[1], along[0]])
-        root = foot + 0.7 * (1 - (1 + (part + 1) // 2 * 2) / leaf.leaflets) * stalk
-        paint(canvas, root, along, across, shape, green, shade, bend, 0, 0.2)
+        along, stalk = (size * np.array([np.cos(a), np.sin(a)]) for a in (angle, turn))
+        root = foot + 0.7 * (1 - (1 + (part + 1) // 2 * 2) / count) * stalk
+        paint(canvas, root, along, half * np.array([-along[1], along[0]]), shape, green, shade, bend, 0, 0.2)
 
 
 def flower(canvas: np.ndarray, kind: Species, rng: np.random.Generator, centre: np.ndarray, radius: float,
            light: np.ndarray) -> None:
     """Paint a flower of a kind over the canvas, in place: stem and leaves, then its heads, the lowest first."""
-    leaf, palette = kind.leaf, kind.palettes[rng.integers(len(kind.palettes))]
-    colours = str(rng.choice(leaf.colours.split("|")))
-    green, girth = gradient(colours), -0.006 - kind.stem * radius
+    palette, greens = kind.palettes[rng.integers(len(kind.palettes))], str(rng.choice(kind.greens.split("|")))
+    green, girth, nods = gradient(greens), -0.006 - kind.stem * radius, kind.tilt[0] < 0
     down, bow = np.array([rng.normal(0, 0.15), 1.2]), np.array([rng.normal(0, 0.12), 0])
-    if leaf.grows != "water":
+    centre = centre - [0, 1.5 * radius * nods]  # what nods hangs beside the stem
+    if kind.grows != "water":
         paint(canvas, centre, down, np.array([girth, 0]), STEM, green, creases(-0.4), float(bow[0] / girth))
-    for k in range(rng.integers(leaf.most + 1)):
+    for k in range(rng.integers(kind.leaves[0] + 1)):
         u, turn = rng.uniform(0.25, 0.8), (k % 2 * 2 - 1) * rng.uniform(1, 2) + np.pi / 2
         foot = centre + u * down + u * u * bow
-        if leaf.grows == "ground":
+        if kind.grows == "ground":
             foot, turn = np.array([foot[0] + rng.normal(0, 0.05), 1.1]), rng.normal(-1.6, 0.25)
-        elif leaf.grows == "water":  # it lies flat
+        elif kind.grows == "water":  # it lies flat
             foot, turn = centre + rng.normal([0, 0.1], [0.35, 0.12]), np.pi / 2
-        leaves(canvas, leaf, rng, foot, turn, leaf.length * rng.uniform(0.7, 1.2) + 0.3 * radius, green)
-    nods = kind.tilt[0] < 0  # such a flower hangs beside the stem
+        leaf(canvas, kind, rng, foot, turn, kind.leaf[0] * rng.uniform(0.7, 1.2) + 0.3 * radius, green)
     for k in range(int(rng.integers(kind.heads[0], kind.heads[1] + 1)) - 1 + nods, nods - 1, -1):
         place = centre + radius * np.array([(k % 2 * 2 - 1) * min(k, 1), k]) * rng.uniform(0.7, 1, 2)
-        if k:
-            u = max(place[1] - centre[1] + (-0.8 if nods else 0.3) * radius, 0) / 1.2
-            joint = centre + u * down + u * u * bow
-            along = place - joint
+        if k:  # a head beside the stem has a stalk
+            u = max(place[1] - centre[1] + (0.3 - 1.1 * nods) * radius, 0) / 1.2
+            along = place - (foot := centre + u * down + u * u * bow)
             across = 0.05 * radius / np.hypot(*along) * np.array([-along[1], along[0]])
-            paint(canvas, joint, along, across, STEM, green, creases(-0.4))
-        head(canvas, kind, rng, place, radius * rng.uniform(0.8, 1), light, (*palette, colours))
+            paint(canvas, foot, along, across, STEM, green, creases(-0.4))
+        head(canvas, kind, rng, place, radius * rng.uniform(0.8, 1), light, (*palette, greens))
 
 
 # ---- a picture ----------------------------------------------------------------------------------------------------
@@ -299,7 +274,7 @@ def background(kind: Species, rng: np.random.Generator, size: int, light: np.nda
     """What lies behind, out of focus: a canvas painted small and enlarged."""
     colours, most, lie, broad = BACKS[rng.choice(kind.back.split())]
     dyes = gradient(colours) * np.exp(rng.normal(0, 0.06, (3, 1))).astype(np.float32)
-    small = max(int(rng.choice([10, 16, 24, 36, 56]) * size / 128), 1)
+    small = max(int(48 * size / 128), 1)
     coarse = rng.random((4, 4), dtype=np.float32) * 0.5 + np.linspace(0.1, 0.4, 4, dtype=np.float32)[:, None]
     field = np.asarray(Image.fromarray(coarse).resize((small, small), Image.Resampling.BICUBIC))
     canvas = dyes.take((field * 200 + 28).astype(np.intp).clip(28, 228), axis=1)
@@ -311,11 +286,12 @@ def background(kind: Species, rng: np.random.Generator, size: int, light: np.nda
     if rng.random() < 0.3:
         flower(canvas, kind, rng, rng.random(2), rng.uniform(0.7, 1.3) * kind.scale[0], light)
     image = Image.fromarray((canvas.transpose(1, 2, 0).clip(0, 1) * 255).astype(np.uint8))
+    image = image.filter(ImageFilter.GaussianBlur(rng.uniform(0.2, 1) ** 2 * small / 12))
     return np.float32(1 / 255) * np.asarray(image.resize((size, size), Image.Resampling.BICUBIC)).transpose(2, 0, 1)
 
 
-def kind_of(species: str) -> tuple[Species, ...]:
-    """The forms of the species of a name. UserError: there is none."""
+def kind_of(species: str) -> Species:
+    """The species of a name. UserError: there is none."""
     if species not in SPECIES:
         raise UserError(f"no species {species!r} in the garden; it grows {', '.join(SPECIES)}")
     return SPECIES[species]
@@ -323,8 +299,8 @@ def kind_of(species: str) -> tuple[Species, ...]:
 
 def render(species: str, seed: int, size: int = 128) -> np.ndarray:
     """A picture of a flower, (size, size, 3) uint8, the same bits for the same seed. UserError: no such species."""
-    forms, rng = kind_of(species), np.random.default_rng([seed, crc32(species.encode())])
-    kind = forms[rng.integers(len(forms))]
+    rng, kind = np.random.default_rng([seed, crc32(species.encode())]), kind_of(species)
+    kind = kind.other if kind.other and rng.random() < 0.5 else kind
     light = np.array([rng.uniform(-0.8, 0.8), rng.uniform(-0.9, 0.2), 0.7])  # from above, a side, the camera
     canvas = background(kind, rng, size, light := light / np.linalg.norm(light))
     radius = float(np.exp(rng.uniform(*np.log(kind.scale))))
@@ -372,95 +348,97 @@ def contact_sheet(each: int = 8, size: int = 128) -> Image.Image:
     return sheet
 
 
-# ---- the sixteen: each is its forms, one is drawn ------------------------------------------------------------------
+# ---- the sixteen --------------------------------------------------------------------------------------------------
 YELLOWS = ("e08800 f8b808 ffd820",), ("d87800 f8c000 f8e040",), ("e8b000 ffd810 fff060",)
 PINKS = ("801040 e04080 f890b8",), ("c84878 f090b0 ffd0dc",), ("e0d0d0 fcf4f4 ffffff",), ("700818 c01830 e84058",)
-STRAP = Leaf(0.8, 0.04, (0.1, 0.8), grows="ground", colours="284820 68905c|304828 80a060")
-SPECIES: dict[str, tuple[Species, ...]] = {
-    "astilbe": (Species(
-        (Whorl((40, 55), 0, (0.65, 0.15), (0.12, 0.08), (15, 60), (0.4, 0.8), (0.1, 0), (-1, 0.9), droop=0.1,
-               ruffle=0.4, roll=50, veins=0.12),),
-        PINKS, tilt=(70, 90), scale=(0.25, 0.6), leaf=Leaf(0.2, 0.06, (0.6, 1), 0.1, 3)),),
-    "bellflower": (Species(
+SWORDS = "284820 68905c|304828 80a060"
+CLOCK = Species(
+    (Whorl((60, 75), 0, width=(0.16, 0.16), lift=(-60, 80), outline=(2.5, 0.2), base=(0, 0), rim=0, roll=40,
+           teeth=(5, 0.08), veins=0.1),),
+    (("b0a898 dcdcd8 ffffff",),), tilt=(60, 90), leaf=(0.35, 0.07, 0.7, 0.5, 0.4))
+SPECIES: dict[str, Species] = {
+    "astilbe": Species(
+        (Whorl((50, 64), 0, (0.6, 0.12), (0.1, 0.07), (15, 60), (0.4, 0.8), (0.1, 0), (-1, 0.9), droop=0.1, ruffle=0.3,
+               roll=60, veins=0.12),),
+        PINKS, tilt=(70, 90), scale=(0.25, 0.6), leaf=(0.2, 0.06, 0.6, 1, 0.1), leaves=(4, 3)),
+    "bellflower": Species(
         (Whorl((5, 5), 1, (0.85, 0.85), (0.4, 0.4), (72, 72), (0.15, 0.1), (0.12, 0.12), roll=2),
          Whorl((5, 5), 1, (0.6, 0.6), (0.33, 0.33), (25, 25), (0.35, 0.7), (0.25, 0.25), (0.7, 0.7), roll=2, rim=0.2)),
-        (("402890 7050c8 a890f0",), ("3838b0 6870e0 a8b0f8",), ("c8c0d8 f8f8ff",)), tilt=(-110, 10), scale=(0.14, 0.35),
-        leaf=Leaf(0.3, 0.04), heads=(1, 5)),),
-    "black_eyed_susan": (Species(
-        (Whorl((10, 18), 1, width=(0.17, 0.17), lift=(-15, -15), outline=(0.35, 0.4), base=(0.2, 0.2), droop=0.2,
+        (("402890 7050c8 a890f0",), ("3838b0 6870e0 a8b0f8",), ("c8c0d8 f8f8ff",)),
+        tilt=(-110, 10), scale=(0.16, 0.38), leaf=(0.3, 0.04, 0.6, 0.8), heads=(1, 5)),
+    "black_eyed_susan": Species(
+        (Whorl((10, 18), width=(0.17, 0.17), lift=(-15, -15), outline=(0.35, 0.4), base=(0.2, 0.2), droop=0.2,
                veins=0.07),),
-        YELLOWS, (0.22, 0.3), ("301810 180808 201008", "402010 281010 382010"), 0.9, leaf=Leaf(0.35, 0.09)),),
-    "calendula": (Species(
+        YELLOWS, (0.22, 0.3), ("301810 180808 201008", "402010 281010 382010"), 0.9, leaf=(0.35, 0.09, 0.6, 0.8)),
+    "calendula": Species(
         (Whorl((30, 66), 2, (1, 0.7), (0.12, 0.09), (0, 28), (0.2, 0.15), (0.2, 0.2), teeth=(3, 0.025), roll=4),),
         (("d05000 f87808 ff9018",), ("d87000 f89800 ffb820",), ("c03800 f06008 f88010",), ("c84800 ff8010 ffa030",)),
-        (0.17, 0.3), ("c06010 581008 782008", "e08010 b06010 d08010"), tilt=(0, 65), scale=(0.24, 0.7), leaf=Leaf(0.35,
-        0.07, (0.6, 0.35), colours="3c5c30 80a468|4c6c30 98b458")),),
-    "california_poppy": (Species(
-        (Whorl((4, 4), 1, width=(0.75, 0.75), lift=(35, 35), outline=(0.6, 0.12), cup=0.4, veins=0.06),),
+        (0.17, 0.3), ("c06010 581008 782008", "e08010 b06010 d08010"), tilt=(0, 65), scale=(0.24, 0.7),
+        leaf=(0.35, 0.07, 0.6, 0.35), greens="3c5c30 80a468|4c6c30 98b458"),
+    "california_poppy": Species(
+        (Whorl((4, 4), 1, width=(0.75, 0.75), lift=(35, 35), outline=(0.6, 0.12), cup=0.3, roll=3, veins=0.06),),
         (("e05000 f88810 ffa820",), ("f0a000 f8c020",), ("e84800 f87010 ff9020",)), (0.08, 0.12), ("f0b010 e09008",),
-        tilt=(10, 90), scale=(0.15, 0.5), leaf=Leaf(0.15, 0.008, leaflets=6, most=5, colours="385840 789878"),
-        stem=0.02, bud=0.8),),
-    "carnation": (Species(
-        (Whorl((30, 42), 0, (1, 0.35), (0.4, 0.3), (5, 75), (0.8, 0.1), teeth=(6, 0.09), cup=0.3),),
-        PINKS, leaf=Leaf(0.4, 0.02, (0.1, 0.9), colours="406858 88a898|385c48 709078")),),
-    "common_daisy": (Species(
-        (Whorl((22, 36), 2, (1, 0.95), (0.095, 0.095), (5, 15), (0.3, 0.15), (0.2, 0.2)),),
-        (("dcdce0 fafaff ffffff",),), (0.24, 0.34), ("d89000 f0c010 f8d830",), 0.5, tilt=(0, 80), scale=(0.15, 0.6),
-        leaf=Leaf(0.2, 0.05, (0.7, 0.3), most=2), back="foliage grass grass dark dark soil"),),
-    "coreopsis": (Species(
-        (Whorl((8, 10), 1, width=(0.28, 0.28), outline=(0.9, 0.06), teeth=(3, 0.14), veins=0.1),),
-        YELLOWS, (0.16, 0.24), ("e0a010 c88008 f0b818", "b06010 802808 e0a010"), leaf=Leaf(0.3, 0.018, leaflets=3),
-        stem=0.02),),
-    "daffodil": (Species(
+        tilt=(10, 90), scale=(0.15, 0.5), stem=0.02, leaf=(0.15, 0.008, 0.6, 0.8), leaves=(5, 6),
+        greens="385840 789878", bud=0.8),
+    "carnation": Species(
+        (Whorl((30, 42), 0, (1, 0.35), (0.4, 0.3), (5, 75), (0.8, 0.1), teeth=(6, 0.09), cup=0.3),), PINKS,
+        leaf=(0.4, 0.02, 0.1, 0.9), greens="406858 88a898|385c48 709078"),
+    "common_daisy": Species(
+        (Whorl((22, 36), 2, (1, 0.95), (0.095, 0.095), (5, 15), (0.3, 0.15), (0.2, 0.2)),), (("dcdce0 fafaff ffffff",),),
+        (0.24, 0.34), ("d89000 f0c010 f8d830",), 0.5, tilt=(0, 80), scale=(0.15, 0.6), leaf=(0.2, 0.05, 0.7, 0.3),
+        leaves=(2, 1), back="foliage grass grass dark dark soil"),
+    "coreopsis": Species(
+        (Whorl((8, 10), width=(0.28, 0.28), outline=(0.9, 0.06), teeth=(3, 0.14), veins=0.1),), YELLOWS, (0.16, 0.24),
+        ("e0a010 c88008 f0b818", "b06010 802808 e0a010"), stem=0.02, leaf=(0.3, 0.018, 0.6, 0.8), leaves=(4, 3)),
+    "daffodil": Species(
         (Whorl((6, 6), 2, width=(0.34, 0.34), outline=(0.4, 0.7)),
          Whorl((9, 9), 1, (0.6, 0.6), (0.17, 0.17), (68, 68), (0.1, 0.1), (0.12, 0.12), cup=0.3, ruffle=0.1, dye=1)),
         (("e8c010 f8e040", "d89000 f8b810"), ("e0e0c8 fcfcf4", "e08010 f89820"), ("f0d020 f8f080", "f0b000 ffd820")),
-        tilt=(10, 80), scale=(0.22, 0.6), leaf=STRAP),),
-    "dandelion": (Species(
+        tilt=(10, 80), scale=(0.22, 0.6), leaf=(0.8, 0.04, 0.1, 0.8), grows="ground", greens=SWORDS),
+    "dandelion": Species(
         (Whorl((60, 75), 0, (1, 0.3), (0.065, 0.05), (-10, 80), (0.2, 0.1), (0.1, 0), rim=0),),
-        (("d89000 f8c808 ffe020",),), leaf=Leaf(0.35, 0.07, (0.7, 0.5), 0.4)),
-        Species(
-        (Whorl((60, 75), 0, (1, 1), (0.12, 0.12), (-50, 80), (2.5, 0.1), (0, 0), rim=0, roll=40, teeth=(4, 0.1),
-               veins=0.1),), (("989080 d8d8d4 ffffff",),), tilt=(60, 90), leaf=Leaf(0.35, 0.07, (0.7, 0.5), 0.4))),
-    "iris": (Species(
-        (Whorl((3, 3), 1, (1, 1), (0.45, 0.45), (70, 70), (0.7, 0.3), cup=0.4, ruffle=0.06, teeth=(3, 0.04), phase=30),
-         Whorl((3, 3), 1, (1, 1), (0.48, 0.48), (-25, -25), (0.8, 0.25), droop=0.35, teeth=(3, 0.04), veins=0.07, dye=1,
-               phase=90),
+        (("d89000 f8c808 ffe020",),), leaf=(0.35, 0.07, 0.7, 0.5, 0.4), other=CLOCK),
+    "iris": Species(
+        (Whorl((3, 3), width=(0.45, 0.45), lift=(70, 70), outline=(0.7, 0.3), cup=0.4, ruffle=0.06, teeth=(3, 0.04),
+               phase=30),
+         Whorl((3, 3), width=(0.48, 0.48), lift=(-25, -25), outline=(0.8, 0.25), droop=0.35, teeth=(3, 0.04),
+               veins=0.07, dye=1, phase=90),
          Whorl((3, 3), 1, (0.5, 0.5), (0.08, 0.08), (-20, -20), (0.3, 0.4), (0.1, 0.1), dye=2, phase=90)),
-        (("9878d8 b8a0f0", "f0e8c0 7040c0 5020a0", "f8b000 f8e060"), ("c8a8d8 d8b8e0", "e0d0a0 701850 601048",
-        "f09010 f8c020"), ("e8e8f0 fcfcff", "f0e8d0 a080d0 7050c0", "f8d000 f8f0a0"), ("3828b0 5040d0",
-        "f8f0e0 3020a0 4030c0", "f8d030 f8f0c0"), ("c89048 e0b060", "e0b060 701020 500818", "f8a000 f8c020"),
-        ("602890 8040b0", "e8d8f0 501880 401070", "f8c820 f8e8a0")), tilt=(25, 72), scale=(0.28, 0.62), leaf=STRAP),),
-    "magnolia": (Species(
+        (("9878d8 b8a0f0", "f0e8c0 7040c0 5020a0", "f8b000 f8e060"),
+         ("c8a8d8 d8b8e0", "e0d0a0 701850 601048", "f09010 f8c020"),
+         ("e8e8f0 fcfcff", "f0e8d0 a080d0 7050c0", "f8d000 f8f0a0"),
+         ("3828b0 5040d0", "f8f0e0 3020a0 4030c0", "f8d030 f8f0c0"),
+         ("c89048 e0b060", "e0b060 701020 500818", "f8a000 f8c020"),
+         ("602890 8040b0", "e8d8f0 501880 401070", "f8c820 f8e8a0")),
+        tilt=(25, 72), scale=(0.28, 0.62), leaf=(0.8, 0.04, 0.1, 0.8), grows="ground", greens=SWORDS),
+    "magnolia": Species(
         (Whorl((6, 9), 2, (1, 0.9), (0.36, 0.3), (20, 75), (0.6, 0.35), cup=0.4),),
         (("a03868 e0a0c0 f8e8f0",), ("e8dcc8 fffaf4",), ("702050 b868a0 e8c0d8",)), tilt=(30, 90), scale=(0.2, 0.5),
-        leaf=Leaf(0.2, 0.05, most=0, colours="382818 604838"), back="sky sky dark foliage plain", bud=0.7,
-        heads=(1, 3)),),
-    "rose": (Species(
+        leaves=(0, 0), greens="382818 604838", back="sky sky dark foliage plain", bud=0.7, heads=(1, 3)),
+    "rose": Species(
         (Whorl((5, 5), 1, (0.9, 0.9), (0.15, 0.15), (-20, -20), (0.4, 0.9), dye=-1),
          Whorl((8, 11), 0, (1, 0.85), (0.6, 0.5), (10, 52), (0.5, 0.2), cup=0.6, rim=0.25),
          Whorl((12, 17), 0, (0.85, 0.45), (0.44, 0.16), (50, 98), (0.4, 0.15), (0.12, 0), cup=0.9, rim=0.6, roll=4)),
         (("380008 a00c20 d82038",), ("a01850 e04880 ffa0c0",), ("a87030 f0b880 f8d8b8",), ("b04008 f89030 f8c880",),
-        ("c0a880 f0e4d0 fcf8f4",), ("f8b830 f8a888 f06890",), ("901818 e84840 f89080",), ("a03070 e880b8 f8d0e4",),
-        ("400010 a81028 e83848",), ("b83060 f078a0 fcb8cc",)), tilt=(0, 75), scale=(0.28, 0.7), leaf=Leaf(0.17, 0.055,
-        (0.5, 0.7), 0.06, 3), bud=0.6),),
-    "sunflower": (Species(
+         ("c0a880 f0e4d0 fcf8f4",), ("f8b830 f8a888 f06890",), ("901818 e84840 f89080",), ("a03070 e880b8 f8d0e4",),
+         ("400010 a81028 e83848",), ("b83060 f078a0 fcb8cc",)),
+        tilt=(0, 75), scale=(0.28, 0.7), leaf=(0.17, 0.055, 0.5, 0.7, 0.06), leaves=(4, 3), bud=0.6),
+    "sunflower": Species(
         (Whorl((30, 44), 2, (1, 0.85), (0.13, 0.11), (-5, 15), (0.4, 0.75), (0.3, 0.3), droop=0.1, veins=0.08),),
-        (*YELLOWS, ("c05808 f0a010 f8b820",)), (0.38, 0.56), ("382008 201008 301808 604018",
-        "805810 301808 201008 586020", "a07010 583008 685010 90a040"), 0.15, scale=(0.28, 0.75), leaf=Leaf(0.35, 0.16,
-        (0.3, 0.8)), stem=0.05, back="sky sky sky foliage foliage dark plain"),),
-    "tulip": (Species(
-        (Whorl((6, 6), 2, (1.1, 1.1), (0.48, 0.42), (78, 84), (0.4, 0.35), (0.3, 0.2), (-0.4, -0.4), cup=0.3, rim=0.2,
-               veins=0.02),),
-        (("900818 d01020 e83038",), ("e07890 f0a0b0 f8d0d0",), ("e8b000 f8d830",), ("d04010 f87830 f8b050",),
-        ("601050 a030a0",), ("d8dcd0 ffffff",)), tilt=(60, 95), scale=(0.2, 0.5), leaf=Leaf(0.6, 0.08, (0.3, 0.9),
-        grows="ground", colours="385838 80a888|305040 70a078"), stem=0.05),),
-    "water_lily": (Species(
+        (*YELLOWS, ("c05808 f0a010 f8b820",)), (0.38, 0.56),
+        ("382008 201008 301808 604018", "805810 301808 201008 586020", "a07010 583008 685010 90a040"), 0.15,
+        scale=(0.28, 0.75), stem=0.05, leaf=(0.35, 0.16, 0.3, 0.8), back="sky sky sky foliage foliage dark plain"),
+    "tulip": Species(
+        (Whorl((6, 6), 2, (1.1, 1.1), (0.48, 0.42), (78, 84), (0.4, 0.35), (0.3, 0.2), (-0.4, -0.4), cup=0.3, rim=0.2),),
+        (("900818 d01020 e83038",), ("e07890 f0a0b0 f8d0d0",), ("d08800 f0b808 f8d830",), ("d04010 f87830 f8b050",),
+         ("501040 883078 b860a0",), ("d8dcd0 ffffff",)), tilt=(60, 95), scale=(0.2, 0.5), stem=0.05,
+        leaf=(0.6, 0.08, 0.3, 0.9), grows="ground", greens="385838 80a888|305040 70a078"),
+    "water_lily": Species(
         (Whorl((16, 25), 0, (1, 0.6), (0.18, 0.12), (5, 65), (0.5, 0.6), cup=0.2),
          Whorl((10, 14), 0, (0.35, 0.2), (0.03, 0.03), (50, 85), dye=1)),
-        (("d8a0b8 f0c8d8 f8e8f0", "e8a810 f8d840"), ("dcdccc ffffff", "e8b010 f8e040"), ("6038a0 8058d0 b090f0",
-        "e8b010 f8e040"), ("c02878 e870a8 f8b8d0", "f0a810 f8e040")), tilt=(35, 75), leaf=Leaf(0.22, 0.25, (0.5, 0.5),
-        most=6, grows="water"), back="water water water dark", bud=0.4),),
+        (("d8a0b8 f0c8d8 f8e8f0", "e8a810 f8d840"), ("dcdccc ffffff", "e8b010 f8e040"),
+         ("6038a0 8058d0 b090f0", "e8b010 f8e040"), ("c02878 e870a8 f8b8d0", "f0a810 f8e040")), tilt=(35, 75),
+        leaf=(0.22, 0.25, 0.5, 0.5), leaves=(6, 1), grows="water", back="water water water dark", bud=0.4),
 }
 
 

@@ -103,13 +103,12 @@ def creases(rim: float = 0, fold: float = 0, veins: float = 0.04) -> np.ndarray:
 
 
 STEM, DISC, PLAIN = outline(0.05, 0.05), outline(0.5, 0.5), creases(veins=0)
-RIBS = np.cos(ALONG[28:228, None] * 38 - np.abs(ACROSS) * 9) * 0.05  # a leaf's, slanting from its middle
-BLADE = (creases(0, 0.25) + RIBS).astype(np.float32)
+BLADE = (creases(0, 0.25) + 0.05 * np.cos(ALONG[28:228, None] * 38 - np.abs(ACROSS) * 9)).astype(np.float32)  # ribs
 X = np.linspace(-1, 1, 200)[:, None]
 Y = ACROSS * np.sqrt(1 - X * X)
-TURN, REACH = np.arctan2(Y, X), np.hypot(X, Y)  # florets stand on spirals that cross, (200, 64) like a crease
-SPIRALS = np.cos(13 * TURN + 12 * REACH) * np.cos(21 * TURN - 19 * REACH)
-FLORETS = (0.95 - 0.12 * Y + 0.35 * REACH * SPIRALS).astype(np.float32)
+TURN, OUT = np.arctan2(Y, X), np.hypot(X, Y)  # a disc's florets stand where spirals cross
+FLORETS = 0.95 - 0.12 * Y + 0.35 * OUT * np.cos(13 * TURN + 12 * OUT) * np.cos(21 * TURN - 19 * OUT)
+FLORETS = FLORETS.astype(np.float32)
 FADE = np.linspace(0.6, 1.08, 256, dtype=np.float32)  # less light gets down to a petal's foot
 
 
@@ -181,13 +180,12 @@ def petals(whorl: Whorl, rng: np.random.Generator, frame: np.ndarray, radius: fl
     normal /= np.sqrt((normal * normal).sum(0))
     along = along - normal * (along * normal).sum(0)
     side = np.cross(normal, along, axis=0)
-    facing = normal[2] / (np.abs(normal[2]) + 0.15)  # the side that is seen; almost edge on, a little of both
-    bright = 0.92 + 0.3 * (light @ normal) * facing + rng.normal(0, 0.06, count)
+    lit = (light @ normal) * normal[2] / (np.abs(normal[2]) + 0.15)  # the side that is seen; aslant, a little of both
     a, w = along[:2] * length, side[:2] * width
     cup = np.clip(whorl.cup * width * (out[:2] * a).sum(0) / (a * a).sum(0), -0.8, 0.8)
     bend = whorl.droop * length * w[1] / (w * w).sum(0) + rng.normal(0, 0.12, count)
-    crease = creases(whorl.rim, 0, whorl.veins) + 0.15 * (light @ side)[:, None] * ACROSS  # an edge turned to the light
-    crease = (bright[:, None] * crease).astype(np.float32)
+    crease = creases(whorl.rim, 0, whorl.veins) + 0.15 * (light @ side)[:, None] * ACROSS
+    crease = ((0.92 + 0.3 * lit + rng.normal(0, 0.06, count))[:, None] * crease).astype(np.float32)
     shadow = np.linspace(0.1, 0.6, count) * (1 - 0.5 * glow) * (-1 if whorl.turns else 1)  # air is behind a ring's tips
     depth = foot[2] + along[2] * length / 2
     return zip(depth, foot[:2].T, a.T, w.T, crease, bend.tolist(), cup.tolist(), shadow.tolist(), strict=True)
@@ -198,8 +196,7 @@ def head(canvas: np.ndarray, kind: Species, rng: np.random.Generator, centre: np
     """Paint a flower without its stem over the canvas, in place: petals and disc, far ones first."""
     (ct, cr), (st, sr) = (f([np.radians(rng.uniform(*kind.tilt)), rng.normal(0, 0.2)]) for f in (np.cos, np.sin))
     frame = np.array([[cr, -sr, 0], [sr, cr, 0], [0, 0, 1]]) @ np.array([[1, 0, 0], [0, ct, -st], [0, st, ct]])
-    tint = np.exp(rng.normal(0, 0.03, (3, 1))).astype(np.float32)
-    closed = kind.bud * rng.random() ** 2
+    tint, closed = np.exp(rng.normal(0, 0.03, (3, 1))).astype(np.float32), kind.bud * rng.random() ** 2
     jobs: list[tuple[float, tuple[Any, ...]]] = []
     for order, whorl in enumerate(kind.whorls):
         shape = outline(*whorl.outline, whorl.ruffle, whorl.teeth, int(rng.integers(20)))
@@ -215,8 +212,8 @@ def head(canvas: np.ndarray, kind: Species, rng: np.random.Generator, centre: np
             across = size * np.sqrt(1 - k * k) * np.array([-unit[1], unit[0]])
             along = 2 * max(abs(axis[2]), 0.3) * np.array([across[1], -across[0]])
             foot = centre + size * (0.1 + kind.dome * k) * axis[:2] - along / 2
-            colours = dye[:, [28 + int(k * 238)]]
-            jobs.append((axis[2] * (size + (0.15 + k) * radius), (foot, along, across, DISC, colours, FLORETS)))
+            job = foot, along, across, DISC, dye[:, [28 + int(k * 238)]], FLORETS
+            jobs.append((axis[2] * (size + (0.15 + k) * radius), job))
     for _, job in sorted(jobs, key=lambda entry: entry[0]):
         paint(canvas, *job)
 
@@ -263,7 +260,7 @@ def flower(canvas: np.ndarray, kind: Species, rng: np.random.Generator, centre: 
 
 # ---- a picture ----------------------------------------------------------------------------------------------------
 BACKS = {  # the darkest and the lightest colour behind; how many things are there at most, how they lie, how broad
-    "foliage": ("142010 6a9048", 24, (0.15, 0.15), 0.4), "grass": ("182808 88a848", 24, (0.05, 0.4), 0.06),
+    "foliage": ("142010 6a9048", 18, (0.15, 0.15), 0.4), "grass": ("182808 88a848", 18, (0.05, 0.4), 0.06),
     "dark": ("020302 182012", 8, (0.15, 0.15), 0.3), "sky": ("5890e0 f0f4f8", 0, (0, 0), 0),
     "soil": ("2c241c 8c7c68", 16, (0.1, 0.1), 0.8), "plain": ("908878 f4f0e8", 0, (0, 0), 0),
     "water": ("081418 486070", 16, (0.4, 0.02), 0.15),
@@ -281,9 +278,8 @@ def background(kind: Species, rng: np.random.Generator, size: int, light: np.nda
     for _ in range(rng.integers(most + 1)):
         long = rng.normal(0, lie) + 0.01
         wide = np.array([-long[1], long[0]]) * broad * rng.uniform(0.5, 1)
-        tone = dyes[:, [rng.integers(28, 228)]]
-        paint(canvas, rng.random(2) - long / 2, long, wide, DISC, tone, PLAIN)
-    if rng.random() < 0.3:
+        paint(canvas, rng.random(2) - long / 2, long, wide, DISC, dyes[:, [rng.integers(40, 216)]], PLAIN)
+    if rng.random() < 0.25:
         flower(canvas, kind, rng, rng.random(2), rng.uniform(0.7, 1.3) * kind.scale[0], light)
     image = Image.fromarray((canvas.transpose(1, 2, 0).clip(0, 1) * 255).astype(np.uint8))
     image = image.filter(ImageFilter.GaussianBlur(rng.uniform(0.2, 1) ** 2 * small / 12))
@@ -353,9 +349,8 @@ YELLOWS = ("e08800 f8b808 ffd820",), ("d87800 f8c000 f8e040",), ("e8b000 ffd810 
 PINKS = ("801040 e04080 f890b8",), ("c84878 f090b0 ffd0dc",), ("e0d0d0 fcf4f4 ffffff",), ("700818 c01830 e84058",)
 SWORDS = "284820 68905c|304828 80a060"
 CLOCK = Species(
-    (Whorl((60, 75), 0, width=(0.16, 0.16), lift=(-60, 80), outline=(2.5, 0.2), base=(0, 0), rim=0, roll=40,
-           teeth=(5, 0.08), veins=0.1),),
-    (("b0a898 dcdcd8 ffffff",),), tilt=(60, 90), leaf=(0.35, 0.07, 0.7, 0.5, 0.4))
+    (Whorl((56, 66), 0, width=(0.13, 0.13), lift=(-60, 80), outline=(2.5, 0.2), base=(0, 0), rim=0, roll=40),),
+    (("c0b8a8 dcdcd8 ffffff",),), tilt=(60, 90), leaf=(0.35, 0.07, 0.7, 0.5, 0.4))
 SPECIES: dict[str, Species] = {
     "astilbe": Species(
         (Whorl((50, 64), 0, (0.6, 0.12), (0.1, 0.07), (15, 60), (0.4, 0.8), (0.1, 0), (-1, 0.9), droop=0.1, ruffle=0.3,
@@ -371,7 +366,7 @@ SPECIES: dict[str, Species] = {
                veins=0.07),),
         YELLOWS, (0.22, 0.3), ("301810 180808 201008", "402010 281010 382010"), 0.9, leaf=(0.35, 0.09, 0.6, 0.8)),
     "calendula": Species(
-        (Whorl((30, 66), 2, (1, 0.7), (0.12, 0.09), (0, 28), (0.2, 0.15), (0.2, 0.2), teeth=(3, 0.025), roll=4),),
+        (Whorl((28, 58), 2, (1, 0.7), (0.12, 0.09), (0, 28), (0.2, 0.15), (0.2, 0.2), teeth=(3, 0.025), roll=4),),
         (("d05000 f87808 ff9018",), ("d87000 f89800 ffb820",), ("c03800 f06008 f88010",), ("c84800 ff8010 ffa030",)),
         (0.17, 0.3), ("c06010 581008 782008", "e08010 b06010 d08010"), tilt=(0, 65), scale=(0.24, 0.7),
         leaf=(0.35, 0.07, 0.6, 0.35), greens="3c5c30 80a468|4c6c30 98b458"),
@@ -396,20 +391,16 @@ SPECIES: dict[str, Species] = {
         (("e8c010 f8e040", "d89000 f8b810"), ("e0e0c8 fcfcf4", "e08010 f89820"), ("f0d020 f8f080", "f0b000 ffd820")),
         tilt=(10, 80), scale=(0.22, 0.6), leaf=(0.8, 0.04, 0.1, 0.8), grows="ground", greens=SWORDS),
     "dandelion": Species(
-        (Whorl((60, 75), 0, (1, 0.3), (0.065, 0.05), (-10, 80), (0.2, 0.1), (0.1, 0), rim=0),),
+        (Whorl((52, 66), 0, (1, 0.3), (0.065, 0.05), (-10, 80), (0.2, 0.1), (0.1, 0), rim=0),),
         (("d89000 f8c808 ffe020",),), leaf=(0.35, 0.07, 0.7, 0.5, 0.4), other=CLOCK),
     "iris": Species(
-        (Whorl((3, 3), width=(0.45, 0.45), lift=(70, 70), outline=(0.7, 0.3), cup=0.4, ruffle=0.06, teeth=(3, 0.04),
-               phase=30),
+        (Whorl((3, 3), width=(0.45, 0.45), lift=(70, 70), outline=(0.7, 0.3), cup=0.4, teeth=(3, 0.04), phase=30),
          Whorl((3, 3), width=(0.48, 0.48), lift=(-25, -25), outline=(0.8, 0.25), droop=0.35, teeth=(3, 0.04),
                veins=0.07, dye=1, phase=90),
          Whorl((3, 3), 1, (0.5, 0.5), (0.08, 0.08), (-20, -20), (0.3, 0.4), (0.1, 0.1), dye=2, phase=90)),
-        (("9878d8 b8a0f0", "f0e8c0 7040c0 5020a0", "f8b000 f8e060"),
-         ("c8a8d8 d8b8e0", "e0d0a0 701850 601048", "f09010 f8c020"),
-         ("e8e8f0 fcfcff", "f0e8d0 a080d0 7050c0", "f8d000 f8f0a0"),
-         ("3828b0 5040d0", "f8f0e0 3020a0 4030c0", "f8d030 f8f0c0"),
-         ("c89048 e0b060", "e0b060 701020 500818", "f8a000 f8c020"),
-         ("602890 8040b0", "e8d8f0 501880 401070", "f8c820 f8e8a0")),
+        (("9878d8 b8a0f0", "f0e8c0 7040c0 5020a0", "f8b000 f8e060"), ("c8a8d8 d8b8e0", "d0a8c0 701850 601048", "f09010"),
+         ("e8e8f0 fcfcff", "f0e8d0 a080d0 7050c0", "f8d000 f8f0a0"), ("3828b0 5040d0", "f8f0e0 3020a0 4030c0", "f8d030"),
+         ("c89048 e0b060", "e0b060 701020 500818", "f8a000 f8c020"), ("602890 8040b0", "e8d8f0 501880 401070", "f8c820")),
         tilt=(25, 72), scale=(0.28, 0.62), leaf=(0.8, 0.04, 0.1, 0.8), grows="ground", greens=SWORDS),
     "magnolia": Species(
         (Whorl((6, 9), 2, (1, 0.9), (0.36, 0.3), (20, 75), (0.6, 0.35), cup=0.4),),
@@ -429,7 +420,7 @@ SPECIES: dict[str, Species] = {
         ("382008 201008 301808 604018", "805810 301808 201008 586020", "a07010 583008 685010 90a040"), 0.15,
         scale=(0.28, 0.75), stem=0.05, leaf=(0.35, 0.16, 0.3, 0.8), back="sky sky sky foliage foliage dark plain"),
     "tulip": Species(
-        (Whorl((6, 6), 2, (1.1, 1.1), (0.48, 0.42), (78, 84), (0.4, 0.35), (0.3, 0.2), (-0.4, -0.4), cup=0.3, rim=0.2),),
+        (Whorl((6, 6), 2, (1.1, 1.1), (0.48, 0.42), (78, 84), (0.4, 0.35), (0.3, 0.2), (-0.4, -0.4), cup=0.3),),
         (("900818 d01020 e83038",), ("e07890 f0a0b0 f8d0d0",), ("d08800 f0b808 f8d830",), ("d04010 f87830 f8b050",),
          ("501040 883078 b860a0",), ("d8dcd0 ffffff",)), tilt=(60, 95), scale=(0.2, 0.5), stem=0.05,
         leaf=(0.6, 0.08, 0.3, 0.9), grows="ground", greens="385838 80a888|305040 70a078"),

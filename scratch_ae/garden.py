@@ -283,7 +283,8 @@ def background(kind: Species, rng: np.random.Generator, size: int, light: np.nda
         flower(canvas, kind, rng, rng.random(2), rng.uniform(0.7, 1.3) * kind.scale[0], light)
     image = Image.fromarray((canvas.transpose(1, 2, 0).clip(0, 1) * 255).astype(np.uint8))
     image = image.filter(ImageFilter.GaussianBlur(rng.uniform(0.2, 1) ** 2 * small / 12))
-    return np.float32(1 / 255) * np.asarray(image.resize((size, size), Image.Resampling.BICUBIC)).transpose(2, 0, 1)
+    image = image.resize((size, size), Image.Resampling.BICUBIC)
+    return np.float32(rng.uniform(0.6, 1) / 255) * np.asarray(image).transpose(2, 0, 1)
 
 
 def kind_of(species: str) -> Species:
@@ -349,7 +350,7 @@ YELLOWS = ("e08800 f8b808 ffd820",), ("d87800 f8c000 f8e040",), ("e8b000 ffd810 
 PINKS = ("801040 e04080 f890b8",), ("c84878 f090b0 ffd0dc",), ("e0d0d0 fcf4f4 ffffff",), ("700818 c01830 e84058",)
 SWORDS = "284820 68905c|304828 80a060"
 CLOCK = Species(
-    (Whorl((56, 66), 0, width=(0.13, 0.13), lift=(-60, 80), outline=(2.5, 0.2), base=(0, 0), rim=0, roll=40),),
+    (Whorl((56, 66), 0, width=(0.15, 0.15), lift=(-60, 80), outline=(2.5, 0.2), roll=40, teeth=(5, 0.08)),),
     (("c0b8a8 dcdcd8 ffffff",),), tilt=(60, 90), leaf=(0.35, 0.07, 0.7, 0.5, 0.4))
 SPECIES: dict[str, Species] = {
     "astilbe": Species(
@@ -379,7 +380,7 @@ SPECIES: dict[str, Species] = {
         (Whorl((30, 42), 0, (1, 0.35), (0.4, 0.3), (5, 75), (0.8, 0.1), teeth=(6, 0.09), cup=0.3),), PINKS,
         leaf=(0.4, 0.02, 0.1, 0.9), greens="406858 88a898|385c48 709078"),
     "common_daisy": Species(
-        (Whorl((22, 36), 2, (1, 0.95), (0.095, 0.095), (5, 15), (0.3, 0.15), (0.2, 0.2)),), (("dcdce0 fafaff ffffff",),),
+        (Whorl((22, 36), 2, (1, 0.95), (0.1, 0.09), (5, 15), (0.3, 0.15), (0.2, 0.2)),), (("dcdce0 fafaff ffffff",),),
         (0.24, 0.34), ("d89000 f0c010 f8d830",), 0.5, tilt=(0, 80), scale=(0.15, 0.6), leaf=(0.2, 0.05, 0.7, 0.3),
         leaves=(2, 1), back="foliage grass grass dark dark soil"),
     "coreopsis": Species(
@@ -398,9 +399,9 @@ SPECIES: dict[str, Species] = {
          Whorl((3, 3), width=(0.48, 0.48), lift=(-25, -25), outline=(0.8, 0.25), droop=0.35, teeth=(3, 0.04),
                veins=0.07, dye=1, phase=90),
          Whorl((3, 3), 1, (0.5, 0.5), (0.08, 0.08), (-20, -20), (0.3, 0.4), (0.1, 0.1), dye=2, phase=90)),
-        (("9878d8 b8a0f0", "f0e8c0 7040c0 5020a0", "f8b000 f8e060"), ("c8a8d8 d8b8e0", "d0a8c0 701850 601048", "f09010"),
-         ("e8e8f0 fcfcff", "f0e8d0 a080d0 7050c0", "f8d000 f8f0a0"), ("3828b0 5040d0", "f8f0e0 3020a0 4030c0", "f8d030"),
-         ("c89048 e0b060", "e0b060 701020 500818", "f8a000 f8c020"), ("602890 8040b0", "e8d8f0 501880 401070", "f8c820")),
+        (("9878d8 b8a0f0", "f0e8c0 7040c0 5020a0", "f8b000 f8e060"), ("c8a8d8 d8b8e0", "d0a8c0 601048", "f09010"),
+         ("e8e8f0 fcfcff", "f0e8d0 a080d0 7050c0", "f8d000 f8f0a0"), ("3828b0 5040d0", "f0e8e0 3828b0", "f8d030"),
+         ("c89048 e0b060", "e0b060 701020 500818", "f8a000 f8c020"), ("602890 8040b0", "d8c8e8 481078", "f8c820")),
         tilt=(25, 72), scale=(0.28, 0.62), leaf=(0.8, 0.04, 0.1, 0.8), grows="ground", greens=SWORDS),
     "magnolia": Species(
         (Whorl((6, 9), 2, (1, 0.9), (0.36, 0.3), (20, 75), (0.6, 0.35), cup=0.4),),

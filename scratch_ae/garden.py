@@ -3,7 +3,7 @@
 One idea carries the file: a petal is three lookup tables, its outline and its colours along its length and its creases
 across. `paint` maps the pixels under a petal into the petal's own coordinates and looks them up. Stems, leaves, discs
 are petals too. A flower is a few spirals of petals turned in space, the far ones painted first. Depth of field costs
-nothing: what lies behind is painted small and enlarged. Canvases are (3, n, n) float32; places are in picture widths.
+little: what lies behind is painted small and blurred. Canvases are (3, n, n) float32; places are in picture widths.
 
     python -m scratch_ae.garden FILE.png        a contact sheet of all species
 """
@@ -268,7 +268,7 @@ BACKS = {  # the darkest and the lightest colour behind; how many things are the
 
 
 def background(kind: Species, rng: np.random.Generator, size: int, light: np.ndarray) -> np.ndarray:
-    """What lies behind, out of focus: a canvas painted small and enlarged."""
+    """What lies behind, out of focus: a canvas painted small, blurred and enlarged."""
     colours, most, lie, broad = BACKS[rng.choice(kind.back.split())]
     dyes = gradient(colours) * np.exp(rng.normal(0, 0.06, (3, 1))).astype(np.float32)
     small = max(int(48 * size / 128), 1)
@@ -360,8 +360,8 @@ SPECIES: dict[str, Species] = {
     "bellflower": Species(
         (Whorl((5, 5), 1, (0.85, 0.85), (0.4, 0.4), (72, 72), (0.15, 0.1), (0.12, 0.12), roll=2),
          Whorl((5, 5), 1, (0.6, 0.6), (0.33, 0.33), (25, 25), (0.35, 0.7), (0.25, 0.25), (0.7, 0.7), roll=2, rim=0.2)),
-        (("402890 7050c8 a890f0",), ("3838b0 6870e0 a8b0f8",), ("c8c0d8 f8f8ff",)),
-        tilt=(-110, 10), scale=(0.16, 0.38), leaf=(0.3, 0.04, 0.6, 0.8), heads=(1, 5)),
+        (("382088 6040b8 9078e0",), ("3030a0 5058c8 8890e8",), ("c8c0d8 f8f8ff",)),
+        tilt=(-110, -10), scale=(0.18, 0.4), leaf=(0.3, 0.04, 0.6, 0.8), heads=(1, 5)),
     "black_eyed_susan": Species(
         (Whorl((10, 18), width=(0.17, 0.17), lift=(-15, -15), outline=(0.35, 0.4), base=(0.2, 0.2), droop=0.2,
                veins=0.07),),
@@ -401,7 +401,7 @@ SPECIES: dict[str, Species] = {
          Whorl((3, 3), 1, (0.5, 0.5), (0.08, 0.08), (-20, -20), (0.3, 0.4), (0.1, 0.1), dye=2, phase=90)),
         (("9878d8 b8a0f0", "f0e8c0 7040c0 5020a0", "f8b000 f8e060"), ("c8a8d8 d8b8e0", "d0a8c0 601048", "f09010"),
          ("e8e8f0 fcfcff", "f0e8d0 a080d0 7050c0", "f8d000 f8f0a0"), ("3828b0 5040d0", "f0e8e0 3828b0", "f8d030"),
-         ("c89048 e0b060", "e0b060 701020 500818", "f8a000 f8c020"), ("602890 8040b0", "d8c8e8 481078", "f8c820")),
+         ("c89048 e0b060", "d8a858 581018 400810", "f8a000 f8c020"), ("602890 8040b0", "d8c8e8 481078", "f8c820")),
         tilt=(25, 72), scale=(0.28, 0.62), leaf=(0.8, 0.04, 0.1, 0.8), grows="ground", greens=SWORDS),
     "magnolia": Species(
         (Whorl((6, 9), 2, (1, 0.9), (0.36, 0.3), (20, 75), (0.6, 0.35), cup=0.4),),
@@ -411,9 +411,9 @@ SPECIES: dict[str, Species] = {
         (Whorl((5, 5), 1, (0.9, 0.9), (0.15, 0.15), (-20, -20), (0.4, 0.9), dye=-1),
          Whorl((8, 11), 0, (1, 0.85), (0.6, 0.5), (10, 52), (0.5, 0.2), cup=0.6, rim=0.25),
          Whorl((12, 17), 0, (0.85, 0.45), (0.44, 0.16), (50, 98), (0.4, 0.15), (0.12, 0), cup=0.9, rim=0.6, roll=4)),
-        (("380008 a00c20 d82038",), ("a01850 e04880 ffa0c0",), ("a87030 f0b880 f8d8b8",), ("b04008 f89030 f8c880",),
+        (("380006 980818 d01828",), ("a01850 e04880 ffa0c0",), ("a87030 f0b880 f8d8b8",), ("b04008 f89030 f8c880",),
          ("c0a880 f0e4d0 fcf8f4",), ("f8b830 f8a888 f06890",), ("901818 e84840 f89080",), ("a03070 e880b8 f8d0e4",),
-         ("400010 a81028 e83848",), ("b83060 f078a0 fcb8cc",)),
+         ("480008 b01020 e83040",), ("b83060 f078a0 fcb8cc",)),
         tilt=(0, 75), scale=(0.28, 0.7), leaf=(0.17, 0.055, 0.5, 0.7, 0.06), leaves=(4, 3), bud=0.6),
     "sunflower": Species(
         (Whorl((30, 44), 2, (1, 0.85), (0.13, 0.11), (-5, 15), (0.4, 0.75), (0.3, 0.3), droop=0.1, veins=0.08),),

@@ -72,7 +72,7 @@ class Species:
 
 # ---- a petal: its tables are kept, so nobody writes into them -----------------------------------------------------
 ALONG = np.linspace(-0.14, 1.14, 256)  # where tables along a petal are sampled: 0 foot, 1 tip
-ACROSS = np.linspace(-1, 1, 64)  # where tables across are: -1 and 1 are the edges
+ACROSS = np.linspace(-1, 1, 64, dtype=np.float32)  # where tables across are: -1 and 1 are the edges
 
 
 @cache
@@ -98,17 +98,16 @@ def outline(foot: float, tip: float, ruffle: float = 0, teeth: Pair = (0, 0), ph
 @cache
 def creases(rim: float = 0, fold: float = 0, veins: float = 0.04) -> np.ndarray:
     """Brightness across a petal: furrows, bright edges, a folded middle: (64,) float32."""
-    light = 1 + veins * np.cos(ACROSS * 16) + rim * ACROSS**4 + fold * (np.abs(ACROSS) ** 0.5 - 0.8)
-    return light.astype(np.float32)
+    middle = np.abs(ACROSS) ** 0.5 - 0.8
+    return np.asarray(1 + veins * np.cos(ACROSS * 16) + rim * ACROSS**4 + fold * middle, np.float32)
 
 
 STEM, DISC, PLAIN = outline(0.05, 0.05), outline(0.5, 0.5), creases(veins=0)
-BLADE = (creases(0, 0.25) + 0.05 * np.cos(ALONG[28:228, None] * 38 - np.abs(ACROSS) * 9)).astype(np.float32)  # ribs
-X = np.linspace(-1, 1, 200)[:, None]
-Y = ACROSS * np.sqrt(1 - X * X)
-TURN, OUT = np.arctan2(Y, X), np.hypot(X, Y)  # a disc's florets stand where spirals cross
-FLORETS = 0.95 - 0.12 * Y + 0.35 * OUT * np.cos(13 * TURN + 12 * OUT) * np.cos(21 * TURN - 19 * OUT)
-FLORETS = FLORETS.astype(np.float32)
+X = np.linspace(-1, 1, 200, dtype=np.float32)[:, None]  # along a leaf or a disc
+Y = ACROSS * np.sqrt(1 - X * X)  # across a disc
+TURN, OUT = np.arctan2(Y, X), np.hypot(X, Y)
+BLADE = creases(0, 0.25) + 0.05 * np.cos(X * 24 - np.abs(ACROSS) * 9)  # a leaf has ribs, slanting from its middle
+FLORETS = 0.95 - 0.12 * Y + 0.35 * OUT * np.cos(13 * TURN + 12 * OUT) * np.cos(21 * TURN - 19 * OUT)  # spirals
 FADE = np.linspace(0.6, 1.08, 256, dtype=np.float32)  # less light gets down to a petal's foot
 
 
@@ -221,9 +220,9 @@ def head(canvas: np.ndarray, kind: Species, rng: np.random.Generator, centre: np
 def leaf(canvas: np.ndarray, kind: Species, rng: np.random.Generator, foot: np.ndarray, turn: float, size: float,
          green: np.ndarray) -> None:
     """Paint a leaf at an angle, or the leaflets on one stalk: the first at its end, the others in pairs."""
-    shape, bend = outline(*kind.leaf[2:], phase=int(rng.integers(9))), rng.normal(0, 0.4)
+    shape, half = outline(*kind.leaf[2:], phase=int(rng.integers(9))), kind.leaf[1] / kind.leaf[0]
     shade = (BLADE if kind.grows == "stem" else creases(0, 0.2)) * np.float32(rng.uniform(0.6, 1.1))
-    half = kind.leaf[1] / kind.leaf[0]
+    bend = rng.normal(0, 0.4)
     for part in range(count := kind.leaves[1]):
         angle = turn + min(part, 1) * (1 - part % 2 * 2)
         along, stalk = (size * np.array([np.cos(a), np.sin(a)]) for a in (angle, turn))

@@ -140,15 +140,15 @@ def paint(canvas: np.ndarray, foot: np.ndarray, along: np.ndarray, across: np.nd
     breadth = shape[0].take(i, mode="clip")
     sharp = abs(det) * n / np.sqrt((wx * wx + wy * wy) * shape[1] ** 2 + (ax * ax + ay * ay))
     edge = breadth - np.abs(t)
-    if shadow:
-        dim = np.maximum(edge * (abs(det) * 28 / np.hypot(ax, ay)) + 1, 0)
+    dark = edge * (abs(shadow * det) * 28 / (ax * ax + ay * ay) ** 0.5) + abs(shadow)
     edge *= sharp.take(i, mode="clip")  # pixels to the edge, positive inside
     t /= np.maximum(breadth, 0.05, out=breadth)
-    cover = edge + 0.5
-    np.minimum(np.maximum(cover, 0, out=cover), 1, out=cover)
+    edge += 0.5
+    cover = np.minimum(np.maximum(edge, 0, out=edge), 1, out=edge)
     keep = 1 - cover
     if shadow:
-        keep *= 1 - shadow * dim if shadow > 0 else 1 + shadow * dim * np.maximum(1 - s, 0)
+        np.maximum(dark, 0, out=dark)
+        keep -= keep * dark if shadow > 0 else keep * dark * np.maximum(1 - s, 0)
     j = (t * 31.5 + 32).astype(np.intp)  # into the table across
     cover *= crease.take(j if crease.ndim == 1 else (i - 28) * 64 + j, mode="clip")
     patch = canvas[:, y0:y1, x0:x1]
@@ -272,7 +272,7 @@ def background(kind: Species, rng: np.random.Generator, size: int, light: np.nda
     dyes = gradient(colours) * np.exp(rng.normal(0, 0.06, (3, 1))).astype(np.float32)
     small = max(int(48 * size / 128), 1)
     coarse = rng.random((4, 4), dtype=np.float32) * 0.5 + np.linspace(0.1, 0.4, 4, dtype=np.float32)[:, None]
-    field = np.asarray(Image.fromarray(coarse).resize((small, small), Image.Resampling.BICUBIC))
+    field = np.asarray(Image.fromarray(coarse).resize((small, small)))
     canvas = dyes.take((field * 200 + 28).astype(np.intp).clip(28, 228), axis=1)
     for _ in range(rng.integers(most + 1)):
         long = rng.normal(0, lie) + 0.01
@@ -281,8 +281,7 @@ def background(kind: Species, rng: np.random.Generator, size: int, light: np.nda
     if rng.random() < 0.25:
         flower(canvas, kind, rng, rng.random(2), rng.uniform(0.7, 1.3) * kind.scale[0], light)
     image = Image.fromarray((canvas.transpose(1, 2, 0).clip(0, 1) * 255).astype(np.uint8))
-    image = image.filter(ImageFilter.GaussianBlur(rng.uniform(0.2, 1) ** 2 * small / 12))
-    image = image.resize((size, size), Image.Resampling.BICUBIC)
+    image = image.filter(ImageFilter.GaussianBlur(rng.uniform(0.2, 1) ** 2 * small / 12)).resize((size, size))
     return np.float32(rng.uniform(0.6, 1) / 255) * np.asarray(image).transpose(2, 0, 1)
 
 

@@ -31,12 +31,12 @@ class Whorl:
 
     count: tuple[int, int]  # fewest and most petals
     turns: int = 1  # how often the spiral goes round; 0 for the golden angle
-    length: Pair = (1, 1)
-    width: Pair = (0.2, 0.2)  # half the breadth
-    lift: Pair = (5, 5)  # 0 lies in the flower's plane, 90 stands along its axis
+    length: Pair | float = 1
+    width: Pair | float = 0.2  # half the breadth
+    lift: Pair | float = 5  # 0 lies in the flower's plane, 90 stands along its axis
     outline: Pair = (0.5, 0.5)  # powers at the foot and the tip: small is blunt, 1 is pointed
-    base: Pair = (0.05, 0.05)  # distance of the feet from the axis ...
-    height: Pair = (0, 0)  # ... and along it
+    base: Pair | float = 0.05  # distance of the feet from the axis ...
+    height: Pair | float = 0  # ... and along it
     cup: float = 0  # how far the edges bend to the axis, in half breadths
     droop: float = 0  # how far the tip sags
     ruffle: float = 0.04  # how wavy the edge is
@@ -166,8 +166,8 @@ def petals(whorl: Whorl, rng: np.random.Generator, frame: np.ndarray, radius: fl
     angle = rng.uniform(0, 7) if whorl.phase is None else np.radians(whorl.phase) + rng.normal(0, 0.2)
     angle += k * step + whorl.turns * k // count * step / rings  # each turn fills the gaps of the one before
     angle += rng.normal(0, 0.1, count) * min(step, 1)
-    pairs = np.transpose([whorl.length, whorl.width, whorl.lift, whorl.base, whorl.height])
-    length, width, lift, base, height = np.linspace(pairs[0], pairs[1], count, axis=1)
+    runs = whorl.length, whorl.width, whorl.lift, whorl.base, whorl.height
+    length, width, lift, base, height = (np.linspace(*(v if isinstance(v, tuple) else (v, v)), count) for v in runs)
     length, width = radius * np.array([length, width]) * np.exp(rng.normal(0, 0.06, (2, count)))
     lift = np.radians(lift + closed * (84 - lift) + rng.normal(0, 4) + rng.normal(0, 4, count))
     axis, out = frame[:, 2:], frame[:, :2] @ [np.cos(angle), np.sin(angle)]
@@ -348,65 +348,60 @@ YELLOWS = ("e08800 f8b808 ffd820",), ("d87800 f8c000 f8e040",), ("e8b000 ffd810 
 PINKS = ("801040 e04080 f890b8",), ("c84878 f090b0 ffd0dc",), ("e0d0d0 fcf4f4 ffffff",), ("700818 c01830 e84058",)
 SWORDS = "284820 68905c|304828 80a060"
 CLOCK = Species(
-    (Whorl((56, 66), 6, width=(0.15, 0.15), lift=(-60, 80), outline=(2.5, 0.2), roll=40, teeth=(5, 0.08)),),
+    (Whorl((56, 66), 6, width=0.15, lift=(-60, 80), outline=(2.5, 0.2), roll=40, teeth=(5, 0.08)),),
     (("c0b8a8 dcdcd8 ffffff",),), tilt=(60, 90), leaf=(0.35, 0.07, 0.7, 0.5, 0.4))
 SPECIES: dict[str, Species] = {
     "astilbe": Species(
         (Whorl((50, 64), 0, (0.6, 0.12), (0.1, 0.07), (15, 60), (0.4, 0.8), (0.1, 0), (-1, 0.9), droop=0.1, ruffle=0.3,
-               roll=60, veins=0.12),),
+               roll=60),),
         PINKS, tilt=(70, 90), scale=(0.25, 0.6), leaf=(0.2, 0.06, 0.6, 1, 0.1), leaves=(4, 3)),
     "bellflower": Species(
-        (Whorl((5, 5), 1, (0.85, 0.85), (0.4, 0.4), (72, 72), (0.15, 0.1), (0.12, 0.12), roll=2),
-         Whorl((5, 5), 1, (0.6, 0.6), (0.33, 0.33), (25, 25), (0.35, 0.7), (0.25, 0.25), (0.7, 0.7), roll=2, rim=0.2)),
+        (Whorl((5, 5), 1, 0.85, 0.4, 72, (0.15, 0.1), 0.12, roll=2),
+         Whorl((5, 5), 1, 0.6, 0.33, 25, (0.35, 0.7), 0.25, 0.7, roll=2, rim=0.2)),
         (("382088 6040b8 9078e0",), ("3030a0 5058c8 8890e8",), ("c8c0d8 f8f8ff",)),
         tilt=(-110, -10), scale=(0.18, 0.4), leaf=(0.3, 0.04, 0.6, 0.8), heads=(1, 5)),
     "black_eyed_susan": Species(
-        (Whorl((10, 18), width=(0.17, 0.17), lift=(-15, -15), outline=(0.35, 0.4), base=(0.15, 0.15), droop=0.2,
-               veins=0.07),),
-        YELLOWS, (0.22, 0.3), ("301810 180808 201008", "402010 281010 382010"), 0.9, leaf=(0.35, 0.09, 0.6, 0.8)),
+        (Whorl((10, 18), width=0.17, lift=-15, outline=(0.35, 0.4), base=0.15, droop=0.2, veins=0.07),), YELLOWS,
+        (0.22, 0.3), ("301810 180808 201008", "402010 281010 382010"), 0.9, leaf=(0.35, 0.09, 0.6, 0.8)),
     "calendula": Species(
-        (Whorl((28, 58), 2, (1, 0.7), (0.12, 0.09), (0, 28), (0.2, 0.15), (0.12, 0.12), teeth=(3, 0.025), roll=4),),
+        (Whorl((28, 58), 2, (1, 0.7), (0.12, 0.09), (0, 28), (0.2, 0.15), 0.12, teeth=(3, 0.025), roll=4),),
         (("d05000 f87808 ff9018",), ("d06000 f07c00 ff9c10",), ("c03800 f06008 f88010",), ("c84800 ff8010 ffa030",)),
         (0.17, 0.3), ("c06010 581008 782008", "e08010 b06010 d08010"), tilt=(0, 65), scale=(0.24, 0.7),
         leaf=(0.35, 0.07, 0.6, 0.35), greens="3c5c30 80a468|4c6c30 98b458"),
     "california_poppy": Species(
-        (Whorl((4, 4), 1, width=(0.75, 0.75), lift=(35, 35), outline=(0.6, 0.12), cup=0.3, roll=3, veins=0.06),),
+        (Whorl((4, 4), 1, width=0.75, lift=35, outline=(0.6, 0.12), cup=0.3, roll=3, veins=0.06),),
         (("e05000 f88810 ffa820",), ("f0a000 f8c020",), ("e84800 f87010 ff9020",)), (0.08, 0.12), ("f0b010 e09008",),
-        tilt=(10, 90), scale=(0.15, 0.5), stem=0.02, leaf=(0.15, 0.008, 0.6, 0.8), leaves=(5, 6),
-        greens="385840 789878", bud=0.8),
+        tilt=(10, 90), scale=(0.15, 0.5), leaf=(0.15, 0.008, 0.6, 0.8), leaves=(5, 6), greens="385840 789878", bud=0.8),
     "carnation": Species(
         (Whorl((30, 42), 0, (1, 0.35), (0.4, 0.3), (5, 75), (0.8, 0.1), teeth=(6, 0.09), cup=0.3),), PINKS,
         leaf=(0.4, 0.02, 0.1, 0.9), greens="406858 88a898|385c48 709078"),
     "common_daisy": Species(
-        (Whorl((22, 36), 2, (1, 0.95), (0.1, 0.09), (5, 15), (0.3, 0.15), (0.2, 0.2)),), (("dcdce0 fafaff ffffff",),),
+        (Whorl((22, 36), 2, (1, 0.95), (0.1, 0.09), (5, 15), (0.3, 0.15), 0.2),), (("dcdce0 fafaff ffffff",),),
         (0.24, 0.34), ("d89000 f0c010 f8d830",), 0.5, tilt=(0, 80), scale=(0.15, 0.6), leaf=(0.2, 0.05, 0.7, 0.3),
         leaves=(2, 1), back="foliage grass grass dark dark soil"),
     "coreopsis": Species(
-        (Whorl((8, 10), width=(0.28, 0.28), outline=(0.9, 0.06), teeth=(3, 0.14), veins=0.1),), YELLOWS, (0.16, 0.24),
+        (Whorl((8, 10), width=0.28, outline=(0.9, 0.06), teeth=(3, 0.14), veins=0.1),), YELLOWS, (0.16, 0.24),
         ("e0a010 c88008 f0b818", "b06010 802808 e0a010"), stem=0.02, leaf=(0.3, 0.018, 0.6, 0.8), leaves=(4, 3)),
     "daffodil": Species(
-        (Whorl((6, 6), 2, width=(0.34, 0.34), outline=(0.4, 0.7)),
-         Whorl((9, 9), 1, (0.6, 0.6), (0.17, 0.17), (68, 68), (0.1, 0.1), (0.12, 0.12), cup=0.3, ruffle=0.1, dye=1)),
+        (Whorl((6, 6), 2, width=0.34, outline=(0.4, 0.7)),
+         Whorl((9, 9), 1, 0.6, 0.17, 68, (0.1, 0.1), 0.12, cup=0.3, ruffle=0.1, dye=1)),
         (("e8c010 f8e040", "d89000 f8b810"), ("e0e0c8 fcfcf4", "e08010 f89820"), ("f0d020 f8f080", "f0b000 ffd820")),
         tilt=(10, 80), scale=(0.22, 0.6), leaf=(0.8, 0.04, 0.1, 0.8), grows="ground", greens=SWORDS),
-    "dandelion": Species(
-        (Whorl((52, 66), 0, (1, 0.3), (0.065, 0.05), (-10, 80), (0.2, 0.1), (0.1, 0), rim=0),),
+    "dandelion": Species((Whorl((52, 66), 0, (1, 0.3), (0.065, 0.05), (-10, 80), (0.2, 0.1), (0.1, 0), rim=0),),
         (("d89000 f8c808 ffe020",),), leaf=(0.35, 0.07, 0.7, 0.5, 0.4), other=CLOCK),
     "iris": Species(
-        (Whorl((3, 3), width=(0.45, 0.45), lift=(70, 70), outline=(0.7, 0.3), cup=0.4, teeth=(3, 0.04), phase=30),
-         Whorl((3, 3), width=(0.48, 0.48), lift=(-25, -25), outline=(0.8, 0.25), droop=0.35, teeth=(3, 0.04),
-               veins=0.07, dye=1, phase=90),
-         Whorl((3, 3), 1, (0.5, 0.5), (0.08, 0.08), (-20, -20), (0.3, 0.4), (0.1, 0.1), dye=2, phase=90)),
+        (Whorl((3, 3), width=0.45, lift=70, outline=(0.7, 0.3), cup=0.4, teeth=(3, 0.04), phase=30),
+         Whorl((3, 3), width=0.48, lift=-25, outline=(0.8, 0.25), droop=0.35, teeth=(3, 0.04), dye=1, phase=90),
+         Whorl((3, 3), 1, 0.5, 0.08, -20, (0.3, 0.4), 0.1, dye=2, phase=90)),
         (("9878d8 b8a0f0", "f0e8c0 7040c0 5020a0", "f8b000 f8e060"), ("c8a8d8 d8b8e0", "d0a8c0 601048", "f09010"),
          ("e8e8f0 fcfcff", "f0e8d0 a080d0 7050c0", "f8d000 f8f0a0"), ("3828b0 5040d0", "f0e8e0 3828b0", "f8d030"),
          ("c89048 e0b060", "d8a858 581018 400810", "f8a000 f8c020"), ("602890 8040b0", "d8c8e8 481078", "f8c820")),
         tilt=(25, 72), scale=(0.28, 0.62), leaf=(0.8, 0.04, 0.1, 0.8), grows="ground", greens=SWORDS),
-    "magnolia": Species(
-        (Whorl((6, 9), 2, (1, 0.9), (0.36, 0.3), (20, 75), (0.6, 0.35), cup=0.4),),
+    "magnolia": Species((Whorl((6, 9), 2, (1, 0.9), (0.36, 0.3), (20, 75), (0.6, 0.35), cup=0.4),),
         (("a03868 e0a0c0 f8e8f0",), ("e8dcc8 fffaf4",), ("702050 b868a0 e8c0d8",)), tilt=(30, 90), scale=(0.2, 0.5),
         leaves=(0, 0), greens="382818 604838", back="sky sky dark foliage plain", bud=0.7, heads=(1, 3)),
     "rose": Species(
-        (Whorl((5, 5), 1, (0.9, 0.9), (0.15, 0.15), (-20, -20), (0.4, 0.9), dye=-1),
+        (Whorl((5, 5), 1, 0.9, 0.15, -20, (0.4, 0.9), dye=-1),
          Whorl((8, 11), 0, (1, 0.85), (0.6, 0.5), (10, 52), (0.5, 0.2), cup=0.6, rim=0.25),
          Whorl((12, 17), 0, (0.85, 0.45), (0.44, 0.16), (50, 98), (0.4, 0.15), (0.12, 0), cup=0.9, rim=0.6, roll=4)),
         (("380006 980818 d01828",), ("a01850 e04880 ffa0c0",), ("a87030 f0b880 f8d8b8",), ("b04008 f89030 f8c880",),
@@ -414,18 +409,17 @@ SPECIES: dict[str, Species] = {
          ("480008 b01020 e83040",), ("b83060 f078a0 fcb8cc",)),
         tilt=(0, 75), scale=(0.28, 0.7), leaf=(0.17, 0.055, 0.5, 0.7, 0.06), leaves=(4, 3), bud=0.6),
     "sunflower": Species(
-        (Whorl((30, 44), 2, (1, 0.85), (0.13, 0.11), (-5, 15), (0.4, 0.75), (0.3, 0.3), droop=0.1, veins=0.08),),
+        (Whorl((30, 44), 2, (1, 0.85), (0.13, 0.11), (-5, 15), (0.4, 0.75), 0.3, droop=0.1, veins=0.08),),
         (*YELLOWS, ("c05808 f0a010 f8b820",)), (0.38, 0.56),
         ("382008 201008 301808 604018", "805810 301808 201008 586020", "a07010 583008 685010 90a040"), 0.15,
         scale=(0.28, 0.75), stem=0.05, leaf=(0.35, 0.16, 0.3, 0.8), back="sky sky sky foliage foliage dark plain"),
-    "tulip": Species(
-        (Whorl((6, 6), 2, (1.1, 1.1), (0.48, 0.42), (78, 84), (0.4, 0.35), (0.3, 0.2), (-0.4, -0.4), cup=0.3),),
+    "tulip": Species((Whorl((6, 6), 2, 1.1, (0.48, 0.42), (78, 84), (0.4, 0.35), (0.3, 0.2), -0.4, cup=0.3),),
         (("900818 d01020 e83038",), ("e07890 f0a0b0 f8d0d0",), ("d08800 f0b808 f8d830",), ("d04010 f87830 f8b050",),
          ("501040 883078 b860a0",), ("d8dcd0 ffffff",)), tilt=(60, 95), scale=(0.2, 0.5), stem=0.05,
         leaf=(0.6, 0.08, 0.3, 0.9), grows="ground", greens="385838 80a888|305040 70a078"),
     "water_lily": Species(
         (Whorl((16, 25), 0, (1, 0.6), (0.18, 0.12), (5, 65), (0.5, 0.6), cup=0.2),
-         Whorl((10, 14), 0, (0.35, 0.2), (0.03, 0.03), (50, 85), dye=1)),
+         Whorl((10, 14), 0, (0.35, 0.2), 0.03, (50, 85), dye=1)),
         (("d8a0b8 f0c8d8 f8e8f0", "e8a810 f8d840"), ("dcdccc ffffff", "e8b010 f8e040"),
          ("6038a0 8058d0 b090f0", "e8b010 f8e040"), ("c02878 e870a8 f8b8d0", "f0a810 f8e040")), tilt=(35, 75),
         leaf=(0.22, 0.25, 0.5, 0.5), leaves=(6, 1), grows="water", back="water water water dark", bud=0.4),

@@ -234,7 +234,7 @@ def flower(canvas: np.ndarray, kind: Species, rng: np.random.Generator, centre: 
            light: np.ndarray) -> None:
     """Paint a flower of a kind over the canvas, in place: stem and leaves, then its heads, the lowest first."""
     palette, greens = kind.palettes[rng.integers(len(kind.palettes))], str(rng.choice(kind.greens.split("|")))
-    green, girth, nods = gradient(greens), -0.006 - kind.stem * radius, kind.tilt[0] < 0
+    green, girth, nods = gradient(greens), -0.008 - kind.stem * radius, kind.tilt[0] < 0
     down, bow = np.array([rng.normal(0, 0.15), 1.2]), np.array([rng.normal(0, 0.12), 0])
     centre = centre - [0, 1.5 * radius * nods]  # what nods hangs beside the stem
     if kind.grows != "water":

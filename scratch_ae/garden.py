@@ -67,7 +67,6 @@ class Species:
     back: str = "foliage foliage grass dark dark sky soil plain"  # names in BACKS, one is drawn
     bud: float = 0  # how far a flower may be closed: 0 is always open, 1 up to all petals upright
     heads: tuple[int, int] = (1, 1)  # fewest and most flowers on one stem
-    other: "Species | None" = None  # drawn instead, in every second picture
 
 
 # ---- a petal: its tables are kept, so nobody writes into them -----------------------------------------------------
@@ -295,7 +294,6 @@ def kind_of(species: str) -> Species:
 def render(species: str, seed: int, size: int = 128) -> np.ndarray:
     """A picture of a flower, (size, size, 3) uint8, the same bits for the same seed. UserError: no such species."""
     rng, kind = np.random.default_rng([seed, crc32(species.encode())]), kind_of(species)
-    kind = kind.other if kind.other and rng.random() < 0.5 else kind
     light = np.array([rng.uniform(-0.8, 0.8), rng.uniform(-0.9, 0.2), 0.7])  # from above, a side, the camera
     canvas = background(kind, rng, size, light := light / np.linalg.norm(light))
     radius = float(np.exp(rng.uniform(*np.log(kind.scale))))
@@ -347,9 +345,6 @@ def contact_sheet(each: int = 8, size: int = 128) -> Image.Image:
 YELLOWS = ("e08800 f8b808 ffd820",), ("d87800 f8c000 f8e040",), ("e8b000 ffd810 fff060",)
 PINKS = ("801040 e04080 f890b8",), ("c84878 f090b0 ffd0dc",), ("e0d0d0 fcf4f4 ffffff",), ("700818 c01830 e84058",)
 SWORDS = "284820 68905c|304828 80a060"
-CLOCK = Species(
-    (Whorl((56, 66), 6, width=0.15, lift=(-60, 80), outline=(2.5, 0.2), roll=40, teeth=(5, 0.08)),),
-    (("c0b8a8 dcdcd8 ffffff",),), tilt=(60, 90), leaf=(0.35, 0.07, 0.7, 0.5, 0.4))
 SPECIES: dict[str, Species] = {
     "astilbe": Species(
         (Whorl((50, 64), 0, (0.6, 0.12), (0.1, 0.07), (15, 60), (0.4, 0.8), (0.1, 0), (-1, 0.9), droop=0.1, ruffle=0.3,
@@ -364,9 +359,9 @@ SPECIES: dict[str, Species] = {
         (Whorl((10, 18), width=0.17, lift=-15, outline=(0.35, 0.4), base=0.15, droop=0.2, veins=0.07),), YELLOWS,
         (0.22, 0.3), ("301810 180808 201008", "402010 281010 382010"), 0.9, leaf=(0.35, 0.09, 0.6, 0.8)),
     "calendula": Species(
-        (Whorl((28, 58), 2, (1, 0.7), (0.12, 0.09), (0, 28), (0.2, 0.15), 0.12, teeth=(3, 0.025), roll=4),),
-        (("d05000 f87808 ff9018",), ("d06000 f07c00 ff9c10",), ("c03800 f06008 f88010",), ("c84800 ff8010 ffa030",)),
-        (0.17, 0.3), ("c06010 581008 782008", "e08010 b06010 d08010"), tilt=(0, 65), scale=(0.24, 0.7),
+        (Whorl((50, 75), 3, (1, 0.6), (0.1, 0.075), (0, 30), (0.2, 0.15), 0.12, teeth=(3, 0.025), roll=4),),
+        (("d04800 f87008 ff8810",), ("d06000 f07c00 ff9c10",), ("c03800 f06008 f88010",), ("c84800 ff7808 ff9820",)),
+        (0.17, 0.28), ("c85808 601808 802808", "e07808 a85008 c87010"), tilt=(0, 60), scale=(0.24, 0.7),
         leaf=(0.35, 0.07, 0.6, 0.35), greens="3c5c30 80a468|4c6c30 98b458"),
     "california_poppy": Species(
         (Whorl((4, 4), 1, width=0.75, lift=35, outline=(0.6, 0.12), cup=0.3, roll=3, veins=0.06),),
@@ -387,8 +382,8 @@ SPECIES: dict[str, Species] = {
          Whorl((9, 9), 1, 0.6, 0.17, 68, (0.1, 0.1), 0.12, cup=0.3, ruffle=0.1, dye=1)),
         (("e8c010 f8e040", "d89000 f8b810"), ("e0e0c8 fcfcf4", "e08010 f89820"), ("f0d020 f8f080", "f0b000 ffd820")),
         tilt=(10, 80), scale=(0.22, 0.6), leaf=(0.8, 0.04, 0.1, 0.8), grows="ground", greens=SWORDS),
-    "dandelion": Species((Whorl((52, 66), 0, (1, 0.3), (0.065, 0.05), (-10, 80), (0.2, 0.1), (0.1, 0), rim=0),),
-        (("d89000 f8c808 ffe020",),), leaf=(0.35, 0.07, 0.7, 0.5, 0.4), other=CLOCK),
+    "dandelion": Species((Whorl((100, 130), 0, (1, 0.25), (0.055, 0.04), (0, 82), (0.2, 0.1), (0.1, 0), rim=0),),
+        (("d89000 f8c808 ffe020",), ("c87800 f0b000 ffd818",)), leaf=(0.35, 0.07, 0.7, 0.5, 0.4)),
     "iris": Species(
         (Whorl((3, 3), width=0.45, lift=70, outline=(0.7, 0.3), cup=0.4, teeth=(3, 0.04), phase=30),
          Whorl((3, 3), width=0.48, lift=-25, outline=(0.8, 0.25), droop=0.35, teeth=(3, 0.04), dye=1, phase=90),
@@ -402,12 +397,12 @@ SPECIES: dict[str, Species] = {
         leaves=(0, 0), greens="382818 604838", back="sky sky dark foliage plain", bud=0.7, heads=(1, 3)),
     "rose": Species(
         (Whorl((5, 5), 1, 0.9, 0.15, -20, (0.4, 0.9), dye=-1),
-         Whorl((8, 11), 0, (1, 0.85), (0.6, 0.5), (10, 52), (0.5, 0.2), cup=0.6, rim=0.25),
-         Whorl((12, 17), 0, (0.85, 0.45), (0.44, 0.16), (50, 98), (0.4, 0.15), (0.12, 0), cup=0.9, rim=0.6, roll=4)),
+         Whorl((8, 11), 0, (0.95, 0.85), (0.6, 0.52), (18, 58), (0.5, 0.2), cup=0.8, rim=0.3),
+         Whorl((14, 19), 0, (0.85, 0.5), (0.44, 0.15), (55, 96), (0.4, 0.15), (0.12, 0), cup=1, rim=0.6, roll=4)),
         (("380006 980818 d01828",), ("a01850 e04880 ffa0c0",), ("a87030 f0b880 f8d8b8",), ("b04008 f89030 f8c880",),
          ("b89868 ecdcc4 f8f0e8",), ("f8b830 f8a888 f06890",), ("901818 e84840 f89080",), ("a03070 e880b8 f8d0e4",),
          ("480008 b01020 e83040",), ("b83060 f078a0 fcb8cc",)),
-        tilt=(0, 75), scale=(0.28, 0.7), leaf=(0.17, 0.055, 0.5, 0.7, 0.06), leaves=(4, 3), bud=0.6),
+        tilt=(0, 48), scale=(0.28, 0.7), leaf=(0.17, 0.055, 0.5, 0.7, 0.06), leaves=(4, 3), bud=0.6),
     "sunflower": Species(
         (Whorl((30, 44), 2, (1, 0.85), (0.13, 0.11), (-5, 15), (0.4, 0.75), 0.3, droop=0.1, veins=0.08),),
         (*YELLOWS, ("c05808 f0a010 f8b820",)), (0.38, 0.56),

@@ -13,13 +13,14 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
-from PIL import Image
+from PIL import Image, ImageSequence
 
 from scratch_ae import UserError, checkpoint, command, train
 from scratch_ae.bench import environment
 from scratch_ae.data import image_files, load_images, split
 from scratch_ae.experiments import EXPERIMENTS
 from scratch_ae.figures import HELD_OUT, TRAINING, chart, decorate
+from scratch_ae.garden import SPECIES, plant
 from scratch_ae.model import AutoEncoder
 
 HERE = Path(__file__).parent
@@ -104,6 +105,7 @@ def read(name: str) -> list[dict]:
 
 def garden() -> None:
     """Train on rendered flowers, in runs/garden, where that is not done yet; copy the pictures, record the results."""
+    plant(Path("data/garden"), SPECIES, train.GARDEN)
     for name, pictures in PICTURES.items():
         run = Path("runs/garden") / name
         finish(run, [name, "--data", "data/garden"])
@@ -121,10 +123,15 @@ def finish(run: Path, arguments: list[str]) -> None:
 
 
 def slim(file: Path) -> None:
-    """Save a picture with fewer colours where it is larger than it should be."""
-    if file.suffix == ".png" and file.stat().st_size > MOST * 1024:
+    """Save a picture anew where it is larger than it should be: with fewer colours, a film with less detail."""
+    if file.stat().st_size > MOST * 1024:
         with Image.open(file) as image:
-            image.quantize(256, dither=Image.Dither.FLOYDSTEINBERG).save(file, optimize=True)
+            if file.suffix == ".png":
+                image.quantize(256, dither=Image.Dither.FLOYDSTEINBERG).save(file, optimize=True)
+            else:
+                first, *rest = [frame.copy() for frame in ImageSequence.Iterator(image)]
+                durations = [100] * len(rest) + [2000]
+                first.save(file, save_all=True, append_images=rest, duration=durations, quality=60, method=6)
     if file.stat().st_size > MOST * 1024:
         raise UserError(f"{file} has {file.stat().st_size // 1024} KiB, more than {MOST}")
 

@@ -78,8 +78,15 @@ def test_a_lattice_is_seen(tmp_path):
     assert make.lattice(Echo(0.1), files) > 5
 
 
-def test_a_picture_that_is_too_large_is_slimmed(tmp_path):
+def test_a_picture_that_is_too_large_is_slimmed(tmp_path, monkeypatch):
     rng = np.random.default_rng(0)
+    frames = [Image.fromarray(rng.integers(0, 256, (64, 64, 3), dtype=np.uint8)) for _ in range(5)]
+    frames[0].save(tmp_path / "film.webp", save_all=True, append_images=frames[1:], duration=[100] * 4 + [2000])
+    monkeypatch.setattr(make, "MOST", (tmp_path / "film.webp").stat().st_size / 1024 - 0.1)
+    make.slim(tmp_path / "film.webp")
+    with Image.open(tmp_path / "film.webp") as film:
+        assert film.n_frames == 5
+    monkeypatch.undo()
     noise = rng.integers(0, 256, (400, 400, 3), dtype=np.uint8)
     Image.fromarray(noise).save(tmp_path / "a.png")
     before = (tmp_path / "a.png").stat().st_size

@@ -187,8 +187,8 @@ def draw_curves() -> None:
 def with_tables(text: str) -> str:
     """README with what stands between <!-- name --> and <!-- end --> made anew."""
     for name, made in (("photographs", table("")), ("garden", table("_garden")), ("studies", studies_table())):
-        before, _, after = text.partition(f"<!-- {name} -->\n")
-        text = f"{before}<!-- {name} -->\n{made}{after[after.index('<!-- end -->'):]}"
+        before, begin, after = text.partition(f"<!-- {name} -->\n")
+        text = before + begin + (made + after[after.index("<!-- end -->") :] if begin else after)
     return text
 
 

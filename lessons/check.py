@@ -53,7 +53,8 @@ class Verdict:
         for name, value in (self.shown or {}).items():
             text = value
             if isinstance(value, np.ndarray):
-                text = np.array2string(value, precision=4, suppress_small=True, threshold=60, edgeitems=2)
+                small = bool(np.abs(value).max(initial=0) > 1e-3)  # beside numbers of which 1e-8 may be shown as 0
+                text = np.array2string(value, precision=4, suppress_small=small, threshold=60, edgeitems=2)
             lines.append(f"{name:>12}  " + str(text).replace("\n", "\n" + " " * 14))
         return "\n".join(lines)
 

@@ -154,7 +154,8 @@ def check_positions(k, names, arrays, start, history):
             if k == 1 and place == 0 and letter == "p":
                 text = "the first step has the number 1, and t is 0 before it: count first, then step"
             elif letter == "p" and place:
-                text = f"array {place + 1} of {len(names)} steps otherwise than alone: all arrays share one t"
+                one = f"{name!r}, the {('2nd', '3rd')[place - 1]} of {len(names)} arrays,"
+                text = f"{one} makes another step than it does alone: count t once"
             expect_close(text, array, wanted, names=names)
 
 

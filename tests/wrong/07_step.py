@@ -94,7 +94,10 @@ WRONG = {
     "m changed in place": ({"step": m_in_place}, "changes its argument m"),
     "only p returned": ({"step": only_p}, "step returns three arrays"),
     "nothing returned": ({"step": lambda p, g, m, v, t, rate: None}, "step returns three arrays"),
-    "all: t counted once per array": (all_with(each=1, count=lambda t, arrays: t + arrays), "all arrays share one t"),
+    "all: t counted once per array": (
+        all_with(each=1, count=lambda t, arrays: t + arrays),
+        "'b', the 2nd of 3 arrays, makes another step than it does alone: count t once",
+    ),
     "all: t counted once per array, in what is returned": (
         all_with(count=lambda t, arrays: t + arrays),
         "t is counted once for each array: after step 1 of 3 arrays t is 3",

@@ -78,6 +78,11 @@ def global_state(files, seed, epoch):
     return [files[k] for k in np.random.permutation(len(files))]  # noqa: NPY002
 
 
+def pythons_state(files, seed, epoch):
+    random.seed(seed * 1000 + epoch)
+    return random.sample(files, len(files))
+
+
 def rolled(files, seed, epoch):
     once = shuffled(files, seed, 0)
     return once[epoch % len(files) :] + once[: epoch % len(files)]
@@ -99,6 +104,12 @@ def single_images(files, load, batch_size, seed, epoch, skip, bad, report):
         yield load(file)
 
 
+def stack_of_none(files, load, batch_size, seed, epoch, skip, bad, report):
+    left = shuffled(files, seed, epoch)
+    for k in range(len(files) // batch_size + 1):
+        yield np.stack([load(file) for file in left[k * batch_size : (k + 1) * batch_size]])
+
+
 def no_return(files, load, batch_size, seed, epoch, skip, bad, report):
     list(variant()["batches"](files, load, batch_size, seed, epoch, skip, bad, report))
 
@@ -106,6 +117,7 @@ def no_return(files, load, batch_size, seed, epoch, skip, bad, report):
 WRONG = {
     "last batch dropped": (variant(drop=True), "the last batch is lost"),
     "an empty batch at the end": (variant(empty=True), "no batch is empty"),
+    "a stack of no images": ({"batches": stack_of_none}, "no batch is empty, also when the files come out even"),
     "with replacement": (variant(with_replacement), "each file comes exactly once"),
     "every file twice": (variant(again=True), "each file comes exactly once"),
     "it never ends": ({"batches": endless}, "it goes on after all files have come"),
@@ -118,6 +130,7 @@ WRONG = {
         variant(lambda f, s, e: [f[k] for k in np.random.permutation(len(f))]),  # noqa: NPY002
         "give another order each time"),
     "global state, seeded": (variant(global_state), "it changes NumPy's global random state"),
+    "Python's global state, seeded": (variant(pythons_state), "it changes Python's global random state"),
     "rolled on, not shuffled": (variant(rolled), "shuffle the files, each for itself"),
     "batches shuffled, not files": (variant(in_chunks), "shuffle the files, each for itself"),
     "files shuffled in place": (variant(in_place), "the caller's list of files has been changed"),
@@ -126,13 +139,13 @@ WRONG = {
     "a bad file never reported": (variant(silent=True), "each bad file is reported once"),
     "a bad file not noted": (variant(note=False), "bad[file] is not the reason"),
     "a known bad file tried again": (variant(known=False), "already in `bad` is reported again"),
+    "no try": (variant(errors=()), "load raised ValueError, which means a bad file: note it, report it, go on"),
     "every error is a bad file": (variant(errors=Exception), "load raised MemoryError, and it was hidden"),
     "everything at once": (variant(whole=True), "loaded before a batch is asked for"),
     "one file read ahead": (variant(eager=1), "files are loaded before their batch is asked for"),
     "skip counts files": (variant(skip_files=True), "skip counts batches, and not files"),
-    "skip reshuffles the rest": (
-        variant(filter_first=True), "the order must not depend on what is known to be bad"),
-    "skip before the bad are left out": (variant(skip_first=True), "is not what comes after them without skip"),
+    "skip reshuffles the rest": (variant(filter_first=True), "shuffle all, leave out the bad, then skip"),
+    "skip before the bad are left out": (variant(skip_first=True), "shuffle all, leave out the bad, then skip"),
     "skipped files are loaded": (variant(skip_loaded=True), "files of batches that are skipped are loaded"),
     "one buffer for all batches": (variant(buffer=True), "is overwritten by a later one"),
     "lists of images": (variant(as_list=True), "yours has the type list"),

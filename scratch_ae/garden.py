@@ -137,7 +137,8 @@ def paint(canvas: np.ndarray, foot: np.ndarray, along: np.ndarray, across: np.nd
         s *= shape[2].take((t * 127.5 + 128).astype(np.intp), mode="clip")
     i = (s * 199.2 + 28).astype(np.intp)  # into the tables along
     breadth = shape[0].take(i, mode="clip")
-    sharp = abs(det) * n / np.sqrt((wx * wx + wy * wy) * shape[1] ** 2 + (ax * ax + ay * ay))
+    steep = (wx * wx + wy * wy) * shape[1] ** 2 + (ax * ax + ay * ay) * (1 - 2 * cup * shape[0] * shape[1]) ** 2
+    sharp = abs(det) * n / np.sqrt(steep)
     edge = breadth - np.abs(t)
     dark = edge * (abs(shadow * det) * 28 / (ax * ax + ay * ay) ** 0.5) + abs(shadow)
     edge *= sharp.take(i, mode="clip")  # pixels to the edge, positive inside
@@ -180,11 +181,12 @@ def petals(whorl: Whorl, rng: np.random.Generator, frame: np.ndarray, radius: fl
     side = np.cross(normal, along, axis=0)
     lit = (light @ normal) * normal[2] / (np.abs(normal[2]) + 0.15)  # the side that is seen; aslant, a little of both
     a, w = along[:2] * length, side[:2] * width
-    cup = np.clip(whorl.cup * width * (out[:2] * a).sum(0) / (a * a).sum(0), -0.8, 0.8)
+    cup = np.clip(whorl.cup * width * (out[:2] * a).sum(0) / (a * a).sum(0), -0.6, 0.6)
     bend = whorl.droop * length * w[1] / (w * w).sum(0) + rng.normal(0, 0.12, count)
     crease = creases(whorl.rim, 0, whorl.veins) + 0.15 * (light @ side)[:, None] * ACROSS
     crease = ((0.92 + 0.3 * lit + rng.normal(0, 0.06, count))[:, None] * crease).astype(np.float32)
-    shadow = np.linspace(0.1, 0.6, count) * (1 - 0.5 * glow) * (-1 if whorl.turns else 1)  # air is behind a ring's tips
+    shadow = np.linspace(0.1, 0.6, count) * np.minimum(8 * width / radius, 1) * (1 - 0.5 * glow)
+    shadow *= -1 if whorl.turns else 1  # air is behind a ring's tips
     depth = foot[2] + along[2] * length / 2
     return zip(depth, foot[:2].T, a.T, w.T, crease, bend.tolist(), cup.tolist(), shadow.tolist(), strict=True)
 
@@ -359,9 +361,9 @@ SPECIES: dict[str, Species] = {
         (Whorl((10, 18), width=0.17, lift=-15, outline=(0.35, 0.4), base=0.15, droop=0.2, veins=0.07),), YELLOWS,
         (0.22, 0.3), ("301810 180808 201008", "402010 281010 382010"), 0.9, leaf=(0.35, 0.09, 0.6, 0.8)),
     "calendula": Species(
-        (Whorl((50, 75), 3, (1, 0.6), (0.1, 0.075), (0, 30), (0.2, 0.15), 0.12, teeth=(3, 0.025), roll=4),),
-        (("d04800 f87008 ff8810",), ("d06000 f07c00 ff9c10",), ("c03800 f06008 f88010",), ("c84800 ff7808 ff9820",)),
-        (0.17, 0.28), ("c85808 601808 802808", "e07808 a85008 c87010"), tilt=(0, 60), scale=(0.24, 0.7),
+        (Whorl((84, 105), 3, (1, 0.6), (0.085, 0.065), (0, 35), (0.2, 0.15), 0.12, teeth=(3, 0.02), roll=4),),
+        (("a82400 e84400 f05000",), ("b02c00 e84c00 f05804",), ("902000 d83800 e84804",), ("b83400 ec5400 f46404",)),
+        (0.17, 0.28), ("48200c 301008 401c0c", "b05008 803808 984408"), tilt=(0, 60), scale=(0.24, 0.7),
         leaf=(0.35, 0.07, 0.6, 0.35), greens="3c5c30 80a468|4c6c30 98b458"),
     "california_poppy": Species(
         (Whorl((4, 4), 1, width=0.75, lift=35, outline=(0.6, 0.12), cup=0.3, roll=3, veins=0.06),),
@@ -382,8 +384,9 @@ SPECIES: dict[str, Species] = {
          Whorl((9, 9), 1, 0.6, 0.17, 68, (0.1, 0.1), 0.12, cup=0.3, ruffle=0.1, dye=1)),
         (("e8c010 f8e040", "d89000 f8b810"), ("e0e0c8 fcfcf4", "e08010 f89820"), ("f0d020 f8f080", "f0b000 ffd820")),
         tilt=(10, 80), scale=(0.22, 0.6), leaf=(0.8, 0.04, 0.1, 0.8), grows="ground", greens=SWORDS),
-    "dandelion": Species((Whorl((100, 130), 0, (1, 0.25), (0.055, 0.04), (0, 82), (0.2, 0.1), (0.1, 0), rim=0),),
-        (("d89000 f8c808 ffe020",), ("c87800 f0b000 ffd818",)), leaf=(0.35, 0.07, 0.7, 0.5, 0.4)),
+    "dandelion": Species(
+        (Whorl((170, 200), 0, (1, 0.25), (0.055, 0.03), (-10, 75), (0.3, 0.1), (0.1, 0.02), (-0.05, 0.25), rim=0),),
+        (("e8a000 f8c808 ffe020",), ("e09000 f8b808 ffd818",)), leaf=(0.35, 0.07, 0.7, 0.5, 0.4)),
     "iris": Species(
         (Whorl((3, 3), width=0.45, lift=70, outline=(0.7, 0.3), cup=0.4, teeth=(3, 0.04), phase=30),
          Whorl((3, 3), width=0.48, lift=-25, outline=(0.8, 0.25), droop=0.35, teeth=(3, 0.04), dye=1, phase=90),

@@ -390,7 +390,7 @@ SPECIES: dict[str, Species] = {
         tilt=(5, 48), scale=(0.28, 0.7), leaf=(0.17, 0.055, 0.5, 0.7, 0.06), leaves=(4, 3), bud=0.2),
     "sunflower": Species((Whorl((30, 44), 2, (1, 0.85), (0.13, 0.11), (-5, 15), (0.4, 0.75), 0.3, droop=0.1),), YELLOWS,
         (0.38, 0.56), ("382008 201008 301808 604018", "805810 301808 201008 586020", "a07010 583008 685010 90a040"),
-        0.15, scale=(0.28, 0.75), stem=0.05, leaf=(0.35, 0.16, 0.3, 0.8), back="sky sky sky foliage foliage dark plain"),
+        0.15, scale=(0.28, 0.75), stem=0.05, leaf=(0.35, 0.16, 0.3, 0.8), back="sky sky sky foliage foliage dark"),
     "tulip": Species((Whorl((6, 6), 2, 1.1, (0.48, 0.42), (78, 84), (0.4, 0.35), (0.3, 0.2), -0.4, cup=0.3),),
         ("900818 d01020 e83038", "e07890 f0a0b0 f8d0d0", "d08800 f0b808 f8d830", "d04010 f87830 f8b050",
          "501040 883078 b860a0", "d8dcd0 ffffff"), tilt=(60, 95), scale=(0.2, 0.5), stem=0.05,

@@ -2,8 +2,8 @@
 
 One idea carries the file: a petal is three lookup tables, its outline and its colours along its length and its creases
 across. `paint` maps the pixels under a petal into the petal's own coordinates and looks them up. Stems, leaves, discs
-are petals too. A flower is a few spirals of petals turned in space, the far ones painted first. Depth of field costs
-little: what lies behind is painted small and blurred. Canvases are (3, n, n) float32; places are in picture widths.
+are petals too. A flower is a few spirals of petals turned in space, the far ones painted first. What lies behind it is
+painted small and blurred. Canvases are (3, n, n) float32; places are in picture widths.
 
     python -m scratch_ae.garden FILE.png        a contact sheet of all species
 """
@@ -39,21 +39,18 @@ class Whorl:
     height: Pair | float = 0  # ... and along it
     cup: float = 0  # how far the edges bend to the axis, in half breadths
     droop: float = 0  # how far the tip sags
-    ruffle: float = 0.04  # how wavy the edge is
     teeth: Pair = (0, 0)  # how many the tip has, and how deep they are, in lengths
-    roll: float = 8  # how far petals are turned about their length, at random
     rim: float = 0.1  # how much brighter the edge is
-    veins: float = 0.04  # how strong the furrows along it are
     dye: int = 0  # which gradient of the palette; -1 is green
     phase: float | None = None  # where the first petal points: 90 is to the eye, None is anywhere
 
 
 @dataclass(frozen=True)
 class Species:
-    """All that tells one flower from another. A palette is gradients, foot to tip, in hexadecimal colours."""
+    """All that tells one flower from another. A palette is gradients, foot to tip, with a / between."""
 
     whorls: tuple[Whorl, ...]
-    palettes: tuple[tuple[str, ...], ...]
+    palettes: tuple[str, ...]
     disc: Pair = (0, 0)  # its smallest and largest radius
     disc_colours: tuple[str, ...] = ("000000",)  # from its rim to its middle
     dome: float = 0.3  # its height in its radii
@@ -95,13 +92,12 @@ def outline(foot: float, tip: float, ruffle: float = 0, teeth: Pair = (0, 0), ph
 
 
 @cache
-def creases(rim: float = 0, fold: float = 0, veins: float = 0.04) -> np.ndarray:
+def creases(rim: float, fold: float = 0) -> np.ndarray:
     """Brightness across a petal: furrows, bright edges, a folded middle: (64,) float32."""
-    middle = np.abs(ACROSS) ** 0.5 - 0.8
-    return np.asarray(1 + veins * np.cos(ACROSS * 16) + rim * ACROSS**4 + fold * middle, np.float32)
+    return 1 + 0.05 * np.cos(ACROSS * 16) + rim * ACROSS**4 + fold * (np.abs(ACROSS) ** 0.5 - 0.8)
 
 
-STEM, DISC, PLAIN = outline(0.05, 0.05), outline(0.5, 0.5), creases(veins=0)
+STEM, DISC = outline(0.05, 0.05), outline(0.5, 0.5)
 X = np.linspace(-1, 1, 200, dtype=np.float32)[:, None]  # along a leaf or a disc
 Y = ACROSS * np.sqrt(1 - X * X)  # across a disc
 TURN, OUT = np.arctan2(Y, X), np.hypot(X, Y)
@@ -172,7 +168,7 @@ def petals(whorl: Whorl, rng: np.random.Generator, frame: np.ndarray, radius: fl
     axis, out = frame[:, 2:], frame[:, :2] @ [np.cos(angle), np.sin(angle)]
     side = frame[:, :2] @ [-np.sin(angle), np.cos(angle)]
     foot, along = radius * (out * base + axis * height), out * np.cos(lift) + axis * np.sin(lift)
-    roll = np.radians(rng.normal(0, whorl.roll, count))
+    roll = rng.normal(0, 0.1, count)  # they are turned about their length a little
     normal = np.cross(along, side, axis=0) * np.cos(roll) - side * np.sin(roll)
     normal[2] += np.copysign(np.maximum(0.25 - np.abs(normal[2]), 0), normal[2])  # nothing is seen edge on
     normal /= np.sqrt((normal * normal).sum(0))
@@ -180,24 +176,25 @@ def petals(whorl: Whorl, rng: np.random.Generator, frame: np.ndarray, radius: fl
     side = np.cross(normal, along, axis=0)
     lit = (light @ normal) * normal[2] / (np.abs(normal[2]) + 0.15)  # the side that is seen; aslant, a little of both
     a, w = along[:2] * length, side[:2] * width
-    cup = np.clip(whorl.cup * width * (out[:2] * a).sum(0) / (a * a).sum(0), -0.8, 0.8)
+    cup = np.clip(whorl.cup * width * (out[:2] * a).sum(0) / (a * a).sum(0), -0.6, 0.6)
     bend = whorl.droop * length * w[1] / (w * w).sum(0) + rng.normal(0, 0.12, count)
-    crease = creases(whorl.rim, 0, whorl.veins) + 0.15 * (light @ side)[:, None] * ACROSS
+    crease = creases(whorl.rim) + 0.15 * (light @ side)[:, None] * ACROSS
     crease = ((0.92 + 0.3 * lit + rng.normal(0, 0.06, count))[:, None] * crease).astype(np.float32)
-    shadow = np.linspace(0.1, 0.6, count) * (1 - 0.5 * glow) * (-1 if whorl.turns else 1)  # air is behind a ring's tips
+    shadow = np.linspace(0.1, 0.6, count) * np.minimum(8 * width / radius, 1) * (1 - 0.5 * glow)
+    shadow *= -1 if whorl.turns else 1  # air is behind a ring's tips
     depth = foot[2] + along[2] * length / 2
     return zip(depth, foot[:2].T, a.T, w.T, crease, bend.tolist(), cup.tolist(), shadow.tolist(), strict=True)
 
 
 def head(canvas: np.ndarray, kind: Species, rng: np.random.Generator, centre: np.ndarray, radius: float,
-         light: np.ndarray, palette: tuple[str, ...]) -> None:
+         light: np.ndarray, palette: list[str]) -> None:
     """Paint a flower without its stem over the canvas, in place: petals and disc, far ones first."""
     (ct, cr), (st, sr) = (f([np.radians(rng.uniform(*kind.tilt)), rng.normal(0, 0.2)]) for f in (np.cos, np.sin))
     frame = np.array([[cr, -sr, 0], [sr, cr, 0], [0, 0, 1]]) @ np.array([[1, 0, 0], [0, ct, -st], [0, st, ct]])
     tint, closed = np.exp(rng.normal(0, 0.03, (3, 1))).astype(np.float32), kind.bud * rng.random() ** 2
     jobs: list[tuple[float, tuple[Any, ...]]] = []
     for order, whorl in enumerate(kind.whorls):
-        shape = outline(*whorl.outline, whorl.ruffle, whorl.teeth, int(rng.integers(20)))
+        shape = outline(*whorl.outline, 0.05, whorl.teeth, int(rng.integers(20)))
         dye = gradient(palette[whorl.dye]) * tint
         glow = float(dye[:, 160].min())  # white petals pass the light on to each other
         dye *= FADE ** (1 - 0.7 * glow) * (1 + 0.2 * glow)
@@ -232,7 +229,7 @@ def leaf(canvas: np.ndarray, kind: Species, rng: np.random.Generator, foot: np.n
 def flower(canvas: np.ndarray, kind: Species, rng: np.random.Generator, centre: np.ndarray, radius: float,
            light: np.ndarray) -> None:
     """Paint a flower of a kind over the canvas, in place: stem and leaves, then its heads, the lowest first."""
-    palette, greens = kind.palettes[rng.integers(len(kind.palettes))], str(rng.choice(kind.greens.split("|")))
+    palette, greens = str(rng.choice(kind.palettes)).split("/"), str(rng.choice(kind.greens.split("|")))
     green, girth, nods = gradient(greens), -0.008 - kind.stem * radius, kind.tilt[0] < 0
     down, bow = np.array([rng.normal(0, 0.15), 1.2]), np.array([rng.normal(0, 0.12), 0])
     centre = centre - [0, 1.5 * radius * nods]  # what nods hangs beside the stem
@@ -253,7 +250,7 @@ def flower(canvas: np.ndarray, kind: Species, rng: np.random.Generator, centre: 
             along = place - (foot := centre + u * down + u * u * bow)
             across = 0.05 * radius / np.hypot(*along) * np.array([-along[1], along[0]])
             paint(canvas, foot, along, across, STEM, green, creases(-0.4))
-        head(canvas, kind, rng, place, radius * rng.uniform(0.8, 1), light, (*palette, greens))
+        head(canvas, kind, rng, place, radius * rng.uniform(0.8, 1), light, [*palette, greens])
 
 
 # ---- a picture ----------------------------------------------------------------------------------------------------
@@ -276,7 +273,7 @@ def background(kind: Species, rng: np.random.Generator, size: int, light: np.nda
     for _ in range(rng.integers(most + 1)):
         long = rng.normal(0, lie) + 0.01
         wide = np.array([-long[1], long[0]]) * broad * rng.uniform(0.5, 1)
-        paint(canvas, rng.random(2) - long / 2, long, wide, DISC, dyes[:, [rng.integers(40, 216)]], PLAIN)
+        paint(canvas, rng.random(2) - long / 2, long, wide, DISC, dyes[:, [rng.integers(40, 216)]], creases(0))
     if rng.random() < 0.25:
         flower(canvas, kind, rng, rng.random(2), rng.uniform(0.7, 1.3) * kind.scale[0], light)
     image = Image.fromarray((canvas.transpose(1, 2, 0).clip(0, 1) * 255).astype(np.uint8))
@@ -297,10 +294,9 @@ def render(species: str, seed: int, size: int = 128) -> np.ndarray:
     light = np.array([rng.uniform(-0.8, 0.8), rng.uniform(-0.9, 0.2), 0.7])  # from above, a side, the camera
     canvas = background(kind, rng, size, light := light / np.linalg.norm(light))
     radius = float(np.exp(rng.uniform(*np.log(kind.scale))))
-    room = max(0.5 - 0.7 * radius, 0.08)
     if rng.random() < 0.15:
         flower(canvas, kind, rng, rng.random(2), radius * rng.uniform(0.6, 1), light)
-    flower(canvas, kind, rng, 0.5 + rng.uniform(-room, room, 2), radius, light)
+    flower(canvas, kind, rng, 0.5 + max(0.5 - 0.7 * radius, 0.08) * rng.uniform(-1, 1, 2), radius, light)
     exposure = 1.8 * np.clip(rng.uniform(0.25, 0.55) / canvas.mean(), 0.75, 1.3)  # a camera's meter, half believed
     canvas *= -(exposure * np.exp(rng.normal(0, 0.03, (3, 1, 1)))).astype(np.float32)
     canvas = 1 - np.exp(canvas)  # film: the highlights do not burn out ...
@@ -342,82 +338,69 @@ def contact_sheet(each: int = 8, size: int = 128) -> Image.Image:
 
 
 # ---- the sixteen --------------------------------------------------------------------------------------------------
-YELLOWS = ("e08800 f8b808 ffd820",), ("d87800 f8c000 f8e040",), ("e8b000 ffd810 fff060",)
-PINKS = ("801040 e04080 f890b8",), ("c84878 f090b0 ffd0dc",), ("e0d0d0 fcf4f4 ffffff",), ("700818 c01830 e84058",)
+YELLOWS = "e08800 f8b808 ffd820", "d87800 f8c000 f8e040", "e8b000 ffd810 fff060"
+PINKS = "801040 e04080 f890b8", "c84878 f090b0 ffd0dc", "e0d0d0 fcf4f4 ffffff", "700818 c01830 e84058"
 SWORDS = "284820 68905c|304828 80a060"
 SPECIES: dict[str, Species] = {
     "astilbe": Species(
-        (Whorl((50, 64), 0, (0.6, 0.12), (0.1, 0.07), (15, 60), (0.4, 0.8), (0.1, 0), (-1, 0.9), droop=0.1, ruffle=0.3,
-               roll=60),),
-        PINKS, tilt=(70, 90), scale=(0.25, 0.6), leaf=(0.2, 0.06, 0.6, 1, 0.1), leaves=(4, 3)),
+        (Whorl((60, 80), 0, (0.6, 0.12), (0.1, 0.07), (15, 60), (0.4, 0.8), (0.1, 0), (-1, 0.9), droop=0.1),), PINKS,
+        tilt=(70, 90), scale=(0.25, 0.6), leaf=(0.2, 0.06, 0.6, 1, 0.1), leaves=(4, 3)),
     "bellflower": Species(
-        (Whorl((5, 5), 1, 0.85, 0.4, 72, (0.15, 0.1), 0.12, roll=2),
-         Whorl((5, 5), 1, 0.6, 0.33, 25, (0.35, 0.7), 0.25, 0.7, roll=2, rim=0.2)),
-        (("382088 6040b8 9078e0",), ("3030a0 5058c8 8890e8",), ("c8c0d8 f8f8ff",)),
-        tilt=(-110, -10), scale=(0.18, 0.4), leaf=(0.3, 0.04, 0.6, 0.8), heads=(1, 5)),
-    "black_eyed_susan": Species(
-        (Whorl((10, 18), width=0.17, lift=-15, outline=(0.35, 0.4), base=0.15, droop=0.2, veins=0.07),), YELLOWS,
-        (0.22, 0.3), ("301810 180808 201008", "402010 281010 382010"), 0.9, leaf=(0.35, 0.09, 0.6, 0.8)),
-    "calendula": Species(
-        (Whorl((50, 75), 3, (1, 0.6), (0.1, 0.075), (0, 30), (0.2, 0.15), 0.12, teeth=(3, 0.025), roll=4),),
-        (("d04800 f87008 ff8810",), ("d06000 f07c00 ff9c10",), ("c03800 f06008 f88010",), ("c84800 ff7808 ff9820",)),
-        (0.17, 0.28), ("c85808 601808 802808", "e07808 a85008 c87010"), tilt=(0, 60), scale=(0.24, 0.7),
-        leaf=(0.35, 0.07, 0.6, 0.35), greens="3c5c30 80a468|4c6c30 98b458"),
-    "california_poppy": Species(
-        (Whorl((4, 4), 1, width=0.75, lift=35, outline=(0.6, 0.12), cup=0.3, roll=3, veins=0.06),),
-        (("e05000 f88810 ffa820",), ("f0a000 f8c020",), ("e84800 f87010 ff9020",)), (0.08, 0.12), ("f0b010 e09008",),
+        (Whorl((5, 5), 1, 0.85, 0.4, 72, (0.15, 0.1), 0.12), Whorl((5, 5), 1, 0.6, 0.33, 25, (0.35, 0.7), 0.25, 0.7)),
+        ("382088 9078e0", "3030a0 8890e8", "c8c0d8 f8f8ff"), tilt=(-110, -10), scale=(0.18, 0.4), heads=(1, 5)),
+    "black_eyed_susan": Species((Whorl((10, 18), 1, 1, 0.17, -15, (0.35, 0.4), 0.15, droop=0.2),), YELLOWS, (0.22, 0.3),
+        ("301810 180808 201008", "402010 281010 382010"), 0.9, leaf=(0.35, 0.09, 0.6, 0.8)),
+    "calendula": Species((Whorl((84, 105), 3, (1, 0.6), (0.085, 0.065), (0, 35), (0.2, 0.15), 0.12, teeth=(3, 0.02)),),
+        ("a82400 e84400 f05000", "b02c00 e84c00 f05804", "902000 d83800 e84804", "b83400 ec5400 f46404"), (0.17, 0.28),
+        ("48200c 301008 401c0c", "b05008 803808 984408"), scale=(0.24, 0.7), leaf=(0.35, 0.07, 0.6, 0.35)),
+    "california_poppy": Species((Whorl((4, 4), 1, width=0.75, lift=35, outline=(0.6, 0.12), cup=0.3),),
+        ("e05000 f88810 ffa820", "f0a000 f8c020", "e84800 f87010 ff9020"), (0.08, 0.12), ("f0b010 e09008",),
         tilt=(10, 90), scale=(0.15, 0.5), leaf=(0.15, 0.008, 0.6, 0.8), leaves=(5, 6), greens="385840 789878", bud=0.8),
-    "carnation": Species(
-        (Whorl((30, 42), 0, (1, 0.35), (0.4, 0.3), (5, 75), (0.8, 0.1), teeth=(6, 0.09), cup=0.3),), PINKS,
-        leaf=(0.4, 0.02, 0.1, 0.9), greens="406858 88a898|385c48 709078"),
+    "carnation": Species((Whorl((30, 42), 0, (1, 0.35), (0.4, 0.3), (5, 75), (0.8, 0.1), teeth=(6, 0.09), cup=0.3),),
+        PINKS, leaf=(0.4, 0.02, 0.1, 0.9), greens="406858 88a898|385c48 709078"),
     "common_daisy": Species(
-        (Whorl((22, 36), 2, (1, 0.95), (0.1, 0.09), (5, 15), (0.3, 0.15), 0.2),), (("dcdce0 fafaff ffffff",),),
-        (0.24, 0.34), ("d89000 f0c010 f8d830",), 0.5, tilt=(0, 80), scale=(0.15, 0.6), leaf=(0.2, 0.05, 0.7, 0.3),
-        leaves=(2, 1), back="foliage grass grass dark dark soil"),
-    "coreopsis": Species(
-        (Whorl((8, 10), width=0.28, outline=(0.9, 0.06), teeth=(3, 0.14), veins=0.1),), YELLOWS, (0.16, 0.24),
-        ("e0a010 c88008 f0b818", "b06010 802808 e0a010"), stem=0.02, leaf=(0.3, 0.018, 0.6, 0.8), leaves=(4, 3)),
+        (Whorl((22, 36), 2, (1, 0.95), (0.1, 0.09), (5, 15), (0.3, 0.15), 0.2),), ("dcdce0 fafaff ffffff",),
+        (0.24, 0.34), ("d89000 f0c010 f8d830",), 0.5, (0, 80), (0.15, 0.6), leaves=(0, 0), back="grass grass dark"),
+    "coreopsis": Species((Whorl((8, 10), width=0.28, outline=(0.9, 0.06), teeth=(3, 0.14)),), YELLOWS, (0.16, 0.24),
+        ("e0a010 c88008 f0b818", "b06010 802808 e0a010"), leaf=(0.3, 0.018, 0.6, 0.8), leaves=(4, 3)),
     "daffodil": Species(
-        (Whorl((6, 6), 2, width=0.34, outline=(0.4, 0.7)),
-         Whorl((9, 9), 1, 0.6, 0.17, 68, (0.1, 0.1), 0.12, cup=0.3, ruffle=0.1, dye=1)),
-        (("e8c010 f8e040", "d89000 f8b810"), ("e0e0c8 fcfcf4", "e08010 f89820"), ("f0d020 f8f080", "f0b000 ffd820")),
+        (Whorl((6, 6), 2, 1, 0.34, 5, (0.4, 0.7)), Whorl((9, 9), 1, 0.6, 0.17, 68, (0.1, 0.1), 0.12, cup=0.3, dye=1)),
+        ("e8c010 f8e040/d89000 f8b810", "e0e0c8 fcfcf4/e08010 f89820", "f0d020 f8f080/f0b000 ffd820"),
         tilt=(10, 80), scale=(0.22, 0.6), leaf=(0.8, 0.04, 0.1, 0.8), grows="ground", greens=SWORDS),
-    "dandelion": Species((Whorl((100, 130), 0, (1, 0.25), (0.055, 0.04), (0, 82), (0.2, 0.1), (0.1, 0), rim=0),),
-        (("d89000 f8c808 ffe020",), ("c87800 f0b000 ffd818",)), leaf=(0.35, 0.07, 0.7, 0.5, 0.4)),
+    "dandelion": Species(
+        (Whorl((170, 200), 0, (1, 0.25), (0.055, 0.03), (-10, 75), (0.3, 0.1), (0.1, 0.02), (-0.05, 0.25), rim=0),),
+        ("e8a000 f8c808 ffe020", "e09000 f8b808 ffd818"), leaf=(0.35, 0.07, 0.7, 0.5, 0.4)),
     "iris": Species(
         (Whorl((3, 3), width=0.45, lift=70, outline=(0.7, 0.3), cup=0.4, teeth=(3, 0.04), phase=30),
          Whorl((3, 3), width=0.48, lift=-25, outline=(0.8, 0.25), droop=0.35, teeth=(3, 0.04), dye=1, phase=90),
          Whorl((3, 3), 1, 0.5, 0.08, -20, (0.3, 0.4), 0.1, dye=2, phase=90)),
-        (("9878d8 b8a0f0", "f0e8c0 7040c0 5020a0", "f8b000 f8e060"), ("c8a8d8 d8b8e0", "d0a8c0 601048", "f09010"),
-         ("e8e8f0 fcfcff", "f0e8d0 a080d0 7050c0", "f8d000 f8f0a0"), ("3828b0 5040d0", "f0e8e0 3828b0", "f8d030"),
-         ("c89048 e0b060", "d8a858 581018 400810", "f8a000 f8c020"), ("602890 8040b0", "d8c8e8 481078", "f8c820")),
+        ("9878d8 b8a0f0/f0e8c0 7040c0 5020a0/f8b000 f8e060", "c8a8d8 d8b8e0/d0a8c0 601048/f09010",
+         "e8e8f0 fcfcff/f0e8d0 a080d0 7050c0/f8d000 f8f0a0", "3828b0 5040d0/f0e8e0 3828b0/f8d030",
+         "602890 8040b0/d8c8e8 481078/f8c820", "c89048 e0b060/d8a858 581018 400810/f8a000 f8c020"),
         tilt=(25, 72), scale=(0.28, 0.62), leaf=(0.8, 0.04, 0.1, 0.8), grows="ground", greens=SWORDS),
     "magnolia": Species((Whorl((6, 9), 2, (1, 0.9), (0.36, 0.3), (20, 75), (0.6, 0.35), cup=0.4),),
-        (("a03868 e0a0c0 f8e8f0",), ("e8dcc8 fffaf4",), ("702050 b868a0 e8c0d8",)), tilt=(30, 90), scale=(0.2, 0.5),
+        ("a03868 e0a0c0 f8e8f0", "e8dcc8 fffaf4", "702050 b868a0 e8c0d8"), tilt=(30, 90), scale=(0.2, 0.5),
         leaves=(0, 0), greens="382818 604838", back="sky sky dark foliage plain", bud=0.7, heads=(1, 3)),
     "rose": Species(
         (Whorl((5, 5), 1, 0.9, 0.15, -20, (0.4, 0.9), dye=-1),
-         Whorl((8, 11), 0, (0.95, 0.85), (0.6, 0.52), (18, 58), (0.5, 0.2), cup=0.8, rim=0.3),
-         Whorl((14, 19), 0, (0.85, 0.5), (0.44, 0.15), (55, 96), (0.4, 0.15), (0.12, 0), cup=1, rim=0.6, roll=4)),
-        (("380006 980818 d01828",), ("a01850 e04880 ffa0c0",), ("a87030 f0b880 f8d8b8",), ("b04008 f89030 f8c880",),
-         ("b89868 ecdcc4 f8f0e8",), ("f8b830 f8a888 f06890",), ("901818 e84840 f89080",), ("a03070 e880b8 f8d0e4",),
-         ("480008 b01020 e83040",), ("b83060 f078a0 fcb8cc",)),
-        tilt=(0, 48), scale=(0.28, 0.7), leaf=(0.17, 0.055, 0.5, 0.7, 0.06), leaves=(4, 3), bud=0.6),
-    "sunflower": Species(
-        (Whorl((30, 44), 2, (1, 0.85), (0.13, 0.11), (-5, 15), (0.4, 0.75), 0.3, droop=0.1, veins=0.08),),
-        (*YELLOWS, ("c05808 f0a010 f8b820",)), (0.38, 0.56),
-        ("382008 201008 301808 604018", "805810 301808 201008 586020", "a07010 583008 685010 90a040"), 0.15,
-        scale=(0.28, 0.75), stem=0.05, leaf=(0.35, 0.16, 0.3, 0.8), back="sky sky sky foliage foliage dark plain"),
+         Whorl((8, 11), 0, (0.95, 0.85), (0.6, 0.52), (12, 52), (0.5, 0.2), cup=0.4, rim=0.4),
+         Whorl((18, 22), 0, (0.58, 0.38), (0.46, 0.12), (60, 94), (0.3, 0.1), (0.34, 0.03), (0.08, 0.2), 0.6, rim=0.7)),
+        ("200003 580410 a01024", "a01850 e04880 ffa0c0", "a87030 f0b880 f8d8b8", "b04008 f89030 f8c880",
+         "a08458 e4d4bc f8f0e8", "280006 780a18 c02034", "801010 c83030 f08878", "a03070 e880b8 f8d0e4"),
+        tilt=(5, 48), scale=(0.28, 0.7), leaf=(0.17, 0.055, 0.5, 0.7, 0.06), leaves=(4, 3), bud=0.2),
+    "sunflower": Species((Whorl((30, 44), 2, (1, 0.85), (0.13, 0.11), (-5, 15), (0.4, 0.75), 0.3, droop=0.1),), YELLOWS,
+        (0.38, 0.56), ("382008 201008 301808 604018", "805810 301808 201008 586020", "a07010 583008 685010 90a040"),
+        0.15, scale=(0.28, 0.75), stem=0.05, leaf=(0.35, 0.16, 0.3, 0.8), back="sky sky sky foliage foliage dark"),
     "tulip": Species((Whorl((6, 6), 2, 1.1, (0.48, 0.42), (78, 84), (0.4, 0.35), (0.3, 0.2), -0.4, cup=0.3),),
-        (("900818 d01020 e83038",), ("e07890 f0a0b0 f8d0d0",), ("d08800 f0b808 f8d830",), ("d04010 f87830 f8b050",),
-         ("501040 883078 b860a0",), ("d8dcd0 ffffff",)), tilt=(60, 95), scale=(0.2, 0.5), stem=0.05,
+        ("900818 d01020 e83038", "e07890 f0a0b0 f8d0d0", "d08800 f0b808 f8d830", "d04010 f87830 f8b050",
+         "501040 883078 b860a0", "d8dcd0 ffffff"), tilt=(60, 95), scale=(0.2, 0.5), stem=0.05,
         leaf=(0.6, 0.08, 0.3, 0.9), grows="ground", greens="385838 80a888|305040 70a078"),
     "water_lily": Species(
         (Whorl((16, 25), 0, (1, 0.6), (0.18, 0.12), (5, 65), (0.5, 0.6), cup=0.2),
          Whorl((10, 14), 0, (0.35, 0.2), 0.03, (50, 85), dye=1)),
-        (("d8a0b8 f0c8d8 f8e8f0", "e8a810 f8d840"), ("dcdccc ffffff", "e8b010 f8e040"),
-         ("6038a0 8058d0 b090f0", "e8b010 f8e040"), ("c02878 e870a8 f8b8d0", "f0a810 f8e040")), tilt=(35, 75),
-        leaf=(0.22, 0.25, 0.5, 0.5), leaves=(6, 1), grows="water", back="water water water dark", bud=0.4),
+        ("d8a0b8 f0c8d8 f8e8f0/e8a810 f8d840", "dcdccc ffffff/e8b010 f8e040", "c02878 e870a8 f8b8d0/f0a810 f8e040",
+         "6038a0 8058d0 b090f0/e8b010 f8e040"), tilt=(35, 75), leaf=(0.22, 0.25, 0.5, 0.5), leaves=(6, 1),
+        grows="water", back="water water water dark", bud=0.4),
 }
 
 

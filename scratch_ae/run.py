@@ -32,7 +32,7 @@ except ImportError:  # Windows, where two runs in one folder are not noticed
     fcntl = None  # type: ignore[assignment]
 
 EVALUATED = 128  # images of each part, after an epoch
-TIMES = 100  # in a run it is evaluated at most: a hundredth of the way is gone since the last time
+HUNDREDTH, STEPS = 0.01, 500  # of the way, or steps, after which an epoch's end is evaluated anew
 CACHE = Path("data/cache")
 SAVED = 1000  # steps from one checkpoint to the next within an epoch: a few minutes
 
@@ -75,7 +75,7 @@ class Run:
         self.track = str(options.track.resolve()) if options.track else None
         self.limits.start = time.perf_counter()  # minutes are those of training
         self.epoch, self.batches, self.loss = 1, 0, math.nan  # where training is: batches of this epoch are learnt
-        self.evaluated = 0  # hundredths of the way that were gone the last time
+        self.evaluated = [0.0, 0]  # when it was the last time: part of the way, and step
 
     def open(self, out: Path) -> None:
         """Take the folder of the results for this run alone, and open its log."""
@@ -262,8 +262,8 @@ def train(run: Run) -> int:
             if whole:
                 run.epoch, run.batches = run.epoch + 1, 0
                 done = run.done()  # where files were skipped, an epoch ends before its time
-            if done == 1 or int(TIMES * done) > run.evaluated:
-                run.evaluated = int(TIMES * done)
+            if done == 1 or done - run.evaluated[0] > 0.99 * HUNDREDTH or run.adam.t - run.evaluated[1] >= STEPS:
+                run.evaluated = [done, run.adam.t]
                 quality = f" PSNR {run.evaluate(epoch)['training']['psnr']:.1f}"
                 if done == 1:
                     run.evaluate_all(epoch)

@@ -224,7 +224,7 @@ def test_the_layer_that_first_was_not_finite_is_named(small, flowers, monkeypatc
 
 def test_sigterm_saves_draws_and_exits_143(tmp_path, flowers):  # noqa: F811
     process = start(tmp_path, "rose", "--data", flowers, "--epochs", 100_000)
-    wait_for(process, "epoch   2")
+    wait_for(process, ": training")
     process.send_signal(signal.SIGTERM)
     output = process.communicate(timeout=60)[0]
     assert process.returncode == 143, output

@@ -75,7 +75,8 @@ def test_each_experiment_trains_and_draws_its_pictures(small, flowers, name, pic
     assert log[0]["experiment"]["name"] == name
     assert [e["step"] for e in log if "loss" in e] == [1, 2, 3, 4, 5]
     assert log[-1]["step"] == 5
-    assert {"psnr", "ssim"} == set(log[-1]["training"]) == set(log[-1]["held_out"])
+    assert {"psnr", "ssim"} == set(log[-2]["training"]) == set(log[-2]["held_out"])
+    assert log[-1]["all"].keys() == {"training", "held_out"}
     printed = capsys.readouterr().out
     assert "ConvTranspose2D" in printed
     assert "held out" in printed
@@ -117,13 +118,21 @@ def test_the_same_seed_and_threads_give_the_same_bits(small, flowers):
 
 def test_a_preset_is_another_network_and_its_run_goes_on(small, flowers, capsys):
     run("rose", "--preset", "full", "--data", flowers, "--steps", 2, "--latent", 8)
-    out = capsys.readouterr().out
-    assert out.startswith("rose, preset full: species rose, size 32, filters 4 8, latent 8 (overridden),")
+    said = " ".join(capsys.readouterr().out.split())
+    assert "rose, preset full: species rose, size 32, filters 4 8, latent 8 (overridden)," in said
     assert AutoEncoder.load("runs/rose/checkpoint.npz").experiment == replace(FULL["rose"], latent=8)
     for arguments in (["--resume"], ["--resume", "--preset", "full"]):
         assert run("rose", *arguments) == 0
     with pytest.raises(UserError, match="was begun with preset full, not quick"):
         run("rose", "--resume", "--preset", "quick")
+
+
+@pytest.mark.parametrize(("part", "steps", "epochs"), [(0.5, 999, [2, 4]), (0.5, 3, [1, 2, 3, 4]), (0, 999, [1, 2, 3, 4])])
+def test_an_epoch_is_evaluated_when_enough_is_learnt(small, flowers, monkeypatch, part, steps, epochs):
+    monkeypatch.setattr(runs, "HUNDREDTH", part)
+    monkeypatch.setattr(runs, "STEPS", steps)
+    run("rose", "--data", flowers, "--epochs", 4)
+    assert [e["epoch"] for e in entries(small / "runs/rose") if "training" in e] == epochs
 
 
 def test_it_learns(small, flowers):
@@ -283,7 +292,7 @@ def test_the_rate_follows_the_cosine_and_epochs_are_shuffled_by_the_seed(small, 
     seen = []
     right = ImageGenerator.epoch
 
-    def epoch(self, number, skip):
+    def epoch(self, number, skip=0):
         seen.append((self.seed, number))
         return right(self, number, skip)
 
@@ -382,7 +391,7 @@ def wait_for(process, text):
 
 def test_ctrl_c_saves_and_draws(tmp_path, flowers):
     process = start(tmp_path, "rose", "--data", flowers, "--epochs", 100_000)
-    wait_for(process, "epoch   2")
+    wait_for(process, ": training")
     process.send_signal(signal.SIGINT)
     output = process.communicate(timeout=60)[0]
     assert process.returncode == 130, output
@@ -395,7 +404,7 @@ def test_ctrl_c_saves_and_draws(tmp_path, flowers):
 
 def test_ctrl_c_with_nobody_reading_any_more_still_saves(tmp_path, flowers):
     process = start(tmp_path, "rose", "--data", flowers, "--epochs", 100_000)
-    wait_for(process, "epoch   2")
+    wait_for(process, ": training")
     process.stdout.close()  # as when `| tee` dies of the same Ctrl-C
     process.send_signal(signal.SIGINT)
     assert process.wait(timeout=60) == 130
@@ -404,7 +413,7 @@ def test_ctrl_c_with_nobody_reading_any_more_still_saves(tmp_path, flowers):
 
 def test_a_second_ctrl_c_ends_at_once(tmp_path, flowers):
     process = start(tmp_path, "rose", "--data", flowers, "--epochs", 100_000)
-    wait_for(process, "epoch   2")
+    wait_for(process, ": training")
     process.send_signal(signal.SIGINT)
     wait_for(process, "Stopped and saved")
     process.send_signal(signal.SIGINT)

@@ -127,7 +127,10 @@ def test_a_preset_is_another_network_and_its_run_goes_on(small, flowers, capsys)
         run("rose", "--resume", "--preset", "quick")
 
 
-@pytest.mark.parametrize(("part", "steps", "epochs"), [(0.5, 999, [2, 4]), (0.5, 3, [1, 2, 3, 4]), (0, 999, [1, 2, 3, 4])])
+EVERY = [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize(("part", "steps", "epochs"), [(0.5, 999, [2, 4]), (0.5, 3, EVERY), (0, 999, EVERY)])
 def test_an_epoch_is_evaluated_when_enough_is_learnt(small, flowers, monkeypatch, part, steps, epochs):
     monkeypatch.setattr(runs, "HUNDREDTH", part)
     monkeypatch.setattr(runs, "STEPS", steps)

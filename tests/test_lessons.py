@@ -64,6 +64,18 @@ def test_links_and_pictures_are_there_and_every_picture_is_drawn(page):
         assert shown == drawn
 
 
+def test_every_file_of_the_package_is_read_by_a_lesson_that_says_so():
+    """Each row of the table names files that its lesson links, and together they are all of the package."""
+    named = set()
+    for row in re.findall(r"^\| \d+ \| .*$", (ROOT / "lessons/README.md").read_text(), re.MULTILINE):
+        _, _, lesson, files, *_ = row.split("|")
+        text = (ROOT / "lessons" / re.search(r"\((.*)\)", lesson)[1]).read_text()
+        for file in re.findall(r"`(\w+\.py)`", files):
+            assert f"../scratch_ae/{file})" in text, f"{lesson} does not link {file}"
+            named.add(file)
+    assert named == {file.name for file in (ROOT / "scratch_ae").glob("*.py")}
+
+
 # ---- the exercises
 
 

@@ -333,7 +333,10 @@ def test_interrupted_in_downloading_it_goes_on(here, kaggle):
     zipped(here / "set.zip", {**TREE, "flowers/rose/large.png": stream.getvalue()})
     environment = {**os.environ, "KAGGLE_TAKES": "60", "PYTHONPATH": f"{here / 'packages'}:{Path(__file__).parents[1]}"}
     call = [sys.executable, "-m", "scratch_ae.download"]
-    process = subprocess.Popen(call, env=environment, stdout=-1, stderr=-2, text=True, start_new_session=True)
+    process = subprocess.Popen(
+        call, env=environment, stdout=-1, stderr=-2, text=True, start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # which a shell's background jobs ignore
+    )  # fmt: skip
     begun = time.monotonic()
     while not list(here.glob("data/.l3llff.flowers.download/flowers.zip")):
         assert time.monotonic() - begun < 60

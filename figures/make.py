@@ -66,7 +66,6 @@ def main(arguments: list[str]) -> int:
 def record(run: Path, name: str, **more: Any) -> None:
     """Write results/NAME.jsonl: what the run was, on which machine, its evaluations, and the last one, over all."""
     begun, *entries = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
-    data = "photographs" if "garden" not in checkpoint.read(run / "checkpoint.npz")[1]["data"] else "garden"
     found, points, losses, seconds, before = {}, [], [], 0.0, begun["time"]
     for entry in entries:
         seconds += entry["time"] - before if entry["time"] - before < PAUSE else 0
@@ -85,7 +84,7 @@ def record(run: Path, name: str, **more: Any) -> None:
     every = -(-len(points) // POINTS)
     machine = {name: value for name, value in environment().items() if value != "absent"}
     header = {name: begun[name] for name in ("experiment", "version", "seed", "threads", "images")}
-    lines = [header | {"data": data, "machine": machine} | more, *points[:-1][::every], points[-1], found]
+    lines = [header | {"machine": machine} | more, *points[:-1][::every], points[-1], found]
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / f"{name}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     print(RESULTS / f"{name}.jsonl")

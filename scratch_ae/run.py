@@ -126,7 +126,9 @@ class Run:
             parameter[...] = arrays[name]
             self.adam.m[name][...], self.adam.v[name][...] = arrays[f"m.{name}"], arrays[f"v.{name}"]
         self.adam.t, self.loss = header["t"], header["loss"]
-        self.epoch, self.batches, self.evaluated = header["epoch"], header["batches"], header["evaluated"]
+        self.epoch, self.batches = header["epoch"], header["batches"]
+        part, step = header["evaluated"]
+        self.evaluated = [min(part, self.done()), step]  # of a longer way, if there is now more to learn
         self.generator.unusable = {self.generator.files[k]: why for k, why in header["unusable"]}
         self.preview.restore(arrays["frames"], header["frames"])
 
@@ -269,7 +271,7 @@ def train(run: Run) -> int:
                     run.evaluate_all(epoch)
                 run.save()
         if stop.signal:
-            if run.batches and done < 1:
+            if run.adam.t > run.evaluated[1] and done < 1:  # an evaluation is saved with its step
                 run.save()  # first, since a run that goes on from here knows nothing of the evaluation
                 run.evaluate(run.epoch)
             say("Stopped and saved; now the figures are drawn. Ctrl-C once more ends at once.")

@@ -131,8 +131,8 @@ def resumed(options: argparse.Namespace, experiment: Experiment, out: Path) -> t
         if not before.exists():
             raise
         raise UserError(f"{problem} The checkpoint before it is {before}: copy that over {file.name}.") from None
-    if "files" not in header:
-        raise UserError(f"{file} holds a network, but no run to go on with")
+    if "evaluated" not in header:  # a mere network, or a run of before there were presets
+        raise UserError(f"{file} holds a network, but no run that scratch_ae {__version__} can go on with")
     if newer(header["version"]):
         raise UserError(f"{file} was written by scratch_ae {header['version']}; this is {__version__}: install that")
     begun = {**header["experiment"], "seed": header["seed"], "preset": header["preset"]}

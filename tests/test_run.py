@@ -100,6 +100,33 @@ def test_a_signal_at_the_very_end_changes_nothing(small, flowers, monkeypatch, m
     assert kill.differing(kill.state(small / "whole"), kill.state(small / "a")) == []
 
 
+def test_a_signal_after_an_epoch_that_is_not_evaluated_loses_nothing(small, flowers, monkeypatch):  # noqa: F811
+    monkeypatch.setattr(runs, "HUNDREDTH", 0.9)
+    right = runs.Run.done
+
+    def signalled(self):
+        if (self.epoch, self.batches) == (2, 0):
+            signal.raise_signal(signal.SIGTERM)
+        return right(self)
+
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    with monkeypatch.context() as patch:
+        patch.setattr(runs.Run, "done", signalled)
+        patch.setattr(runs.Stop, "come", lambda self, number, _: setattr(self, "signal", number))
+        assert run("rose", "--data", flowers, "--epochs", 4, "--out", "a") == 128 + signal.SIGTERM
+    for number, handler in zip((signal.SIGINT, signal.SIGTERM), before, strict=True):
+        signal.signal(number, handler)
+    header = checkpoint.read("a/checkpoint.npz")[1]
+    assert (header["t"], header["epoch"], header["batches"]) == (3, 2, 0)
+
+
+def test_a_run_that_is_made_longer_is_evaluated_on(small, flowers, monkeypatch):  # noqa: F811
+    monkeypatch.setattr(runs, "STEPS", 999)
+    run("rose", "--data", flowers, "--epochs", 2)
+    run("rose", "--resume", "--epochs", 5)
+    assert [e["epoch"] for e in entries(small / "runs/rose") if "training" in e] == [1, 2, 3, 4, 5]
+
+
 def test_the_tracked_picture_is_tracked_on_and_pictures_may_move(small, flowers):  # noqa: F811
     track = next((flowers / "sunflower").iterdir())
     shutil.copytree(flowers, small / "old")

@@ -282,11 +282,12 @@ def train(run: Run) -> int:
 def learn(run: Run, bar: "Progress", stop: "Stop", quality: str) -> bool:
     """Learn what is left of an epoch, until a limit or a signal. Returns whether the epoch is over."""
     done, begun, start = run.done(), run.adam.t, time.perf_counter()
+    e = run.experiment
     for images in run.generator.epoch(run.epoch, run.batches):
-        run.step(images, cosine(run.experiment.learning_rate, done))
+        run.step(images, cosine(e.learning_rate, done) * min(1.0, (run.adam.t + 1) / max(e.warm_up, 1)))
         run.show()
         done = run.done()
-        speed = (run.adam.t - begun) * run.experiment.batch_size / (time.perf_counter() - start)
+        speed = (run.adam.t - begun) * e.batch_size / (time.perf_counter() - start)
         bar.update(done, f"step {run.adam.t} loss {run.loss:.4f}{quality} {speed:.0f} images/s")
         if done == 1 or stop.signal:
             return False

@@ -33,6 +33,7 @@ def test_the_four_are_the_originals(preset):
         ({"batch_size": 0}, "batch size must be at least 1, got 0"),
         ({"learning_rate": float("nan")}, "learning rate must be a number above 0, say 0.001, got nan"),
         ({"learning_rate": float("inf")}, "learning rate"),
+        ({"warm_up": -1}, "warm-up must be at least 0 steps, got -1"),
         ({"tv_weight": 1.5}, "between 0 and 1, got 1.5"),
         ({"tv_weight": float("nan")}, "TV weight"),
         ({"epochs": 0}, "epochs"),

@@ -30,7 +30,8 @@ def build(experiment: Experiment, rng: np.random.Generator) -> tuple[list[Layer]
     corner = side, side, e.filters[-1]
     first = Conv2D(e.channels, e.filters[0], 3, 2, "same", rng, gain=1, relu=True, first=True)
     encoder: list[Layer] = [first]
-    decoder: list[Layer] = [Dense(e.latent, math.prod(corner), rng, gain=1), Reshape(*corner)]
+    drawing = Dense(e.latent, math.prod(corner), rng, gain=1)
+    decoder: list[Layer] = [drawing, Reshape(*corner)]
     for C, F in pairwise(e.filters):
         encoder.append(Conv2D(C, F, 3, 2, "same", rng, relu=True))
     encoder += [Reshape(math.prod(corner)), Dense(math.prod(corner), e.latent, rng, gain=2)]
@@ -40,6 +41,8 @@ def build(experiment: Experiment, rng: np.random.Generator) -> tuple[list[Layer]
     mirror(encoder, e.channels)
     mirror(decoder, e.latent)
     first.b = -0.5 * first.w.sum((0, 1, 2))  # as if mid-grey were 0: 0.15 dB more after 4,000 images
+    if e.latent <= 2:  # so few that all ReLUs, which would bend at code 0, tell little but directions from there
+        drawing.b = rng.normal(0, 0.3, math.prod(corner))  # 0.2 dB more after 40 epochs of sunflowers
     return encoder, decoder
 
 

@@ -170,14 +170,15 @@ def lattice(model: AutoEncoder, files: list[Path]) -> float:
 
 def draw_curves() -> None:
     """PSNR of training and held-out photographs over minutes, an experiment a panel, to curves.png."""
-    figure = Figure((9, 6), layout="constrained")
-    for axes, name in zip(figure.subplots(2, 2).flat, EXPERIMENTS, strict=True):
-        if (RESULTS / f"{name}.jsonl").exists():
-            _, *points, _ = read(name)
-            for part, style, colour in (("training", "-", TRAINING), ("held_out", "--", HELD_OUT)):
-                axes.plot([p["minutes"] for p in points], [p[part]["psnr"] for p in points], style, color=colour,
-                          label=part.replace("_", " "))  # fmt: skip
-            axes.legend(frameon=False, loc="center right")
+    there = [name for name in EXPERIMENTS if (RESULTS / f"{name}.jsonl").exists()]
+    figure = Figure((9, 3 * -(-len(there) // 2)), layout="constrained")
+    for k, name in enumerate(there):
+        axes = figure.add_subplot(-(-len(there) // 2), 2, k + 1)
+        _, *points, _ = read(name)
+        for part, style, colour in (("training", "-", TRAINING), ("held_out", "--", HELD_OUT)):
+            axes.plot([p["minutes"] for p in points], [p[part]["psnr"] for p in points], style, color=colour,
+                      label=part.replace("_", " "))  # fmt: skip
+        axes.legend(frameon=False, loc="center right")
         decorate(axes, f"{name}, photographs", "PSNR, dB")
         axes.set_xlabel("minutes")
     chart(figure).save(HERE / "curves.png", optimize=True)

@@ -61,7 +61,7 @@ def main(arguments: list[str]) -> int:
             shutil.rmtree(old, ignore_errors=True)
     if not (archive or options.folder):
         archive = fetch(options.dataset, options.dest)
-    part = Path(tempfile.mkdtemp(".part", ".flowers.", options.dest))  # of its own, if two run at once
+    part = options.dest / Path(tempfile.mkdtemp(".part", ".flowers.", options.dest)).name  # of its own, if two run
     try:
         if options.folder:
             unpack(list(in_folder(options.folder)), part, str(options.folder))

@@ -171,9 +171,10 @@ def lattice(model: AutoEncoder, files: list[Path]) -> float:
 def draw_curves() -> None:
     """PSNR of training and held-out photographs over minutes, an experiment a panel, to curves.png."""
     there = [name for name in EXPERIMENTS if (RESULTS / f"{name}.jsonl").exists()]
-    figure = Figure((9, 3 * -(-len(there) // 2)), layout="constrained")
+    columns, rows = min(2, len(there)), -(-len(there) // 2)
+    figure = Figure((4.5 * columns + 2 * (columns == 1), 3 * rows), layout="constrained")
     for k, name in enumerate(there):
-        axes = figure.add_subplot(-(-len(there) // 2), 2, k + 1)
+        axes = figure.add_subplot(rows, columns, k + 1)
         _, *points, _ = read(name)
         for part, style, colour in (("training", "-", TRAINING), ("held_out", "--", HELD_OUT)):
             axes.plot([p["minutes"] for p in points], [p[part]["psnr"] for p in points], style, color=colour,

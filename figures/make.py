@@ -122,15 +122,17 @@ def finish(run: Path, arguments: list[str]) -> None:
 
 
 def slim(file: Path) -> None:
-    """Save a picture anew where it is larger than it should be: with fewer colours, a film with less detail."""
-    if file.stat().st_size > MOST * 1024:
+    """Save a picture anew while it is larger than it should be: with fewer colours, a film with less detail."""
+    for worse in range(3):
+        if file.stat().st_size <= MOST * 1024:
+            return
         with Image.open(file) as image:
             if file.suffix == ".png":
-                image.quantize(256, dither=Image.Dither.FLOYDSTEINBERG).save(file, optimize=True)
+                image.convert("RGB").quantize(256 >> worse, dither=Image.Dither.NONE).save(file, optimize=True)
             else:
                 first, *rest = [frame.copy() for frame in ImageSequence.Iterator(image)]
-                durations = [100] * len(rest) + [2000]
-                first.save(file, save_all=True, append_images=rest, duration=durations, quality=60, method=6)
+                durations, quality = [100] * len(rest) + [2000], 60 - 15 * worse
+                first.save(file, save_all=True, append_images=rest, duration=durations, quality=quality, method=6)
     if file.stat().st_size > MOST * 1024:
         raise UserError(f"{file} has {file.stat().st_size // 1024} KiB, more than {MOST}")
 

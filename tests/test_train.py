@@ -23,10 +23,10 @@ from scratch_ae.optim import cosine
 from scratch_ae.preview import Preview
 
 SMALL = {
-    name: replace(e, size=32, filters=(8, 16), batch_size=4, epochs=3, pairs=min(e.pairs, 6))
+    name: replace(e, size=32, filters=(8, 16), batch_size=4, epochs=3, pairs=min(e.pairs, 6), warm_up=2)
     for name, e in EXPERIMENTS.items()
 }
-FULL = {name: replace(e, filters=(4, 8), learning_rate=0.002, warm_up=3) for name, e in SMALL.items()}
+FULL = {name: replace(e, filters=(4, 8), learning_rate=0.003, warm_up=3) for name, e in SMALL.items()}
 SPECIES = ["rose", "sunflower", "iris", "calendula"]
 
 
@@ -302,11 +302,11 @@ def test_the_rate_follows_the_cosine_and_epochs_are_shuffled_by_the_seed(small, 
     monkeypatch.setattr(ImageGenerator, "epoch", epoch)
     run("rose", "--data", flowers, "--steps", 8, "--seed", 5)
     rates = [e["rate"] for e in entries(small / "runs/rose") if "loss" in e]
-    assert rates == pytest.approx([cosine(0.001, k / 8) for k in range(8)])
+    assert rates == pytest.approx([cosine(0.002, k / 8) * min(1, (k + 1) / 2) for k in range(8)])
     assert seen[:3] == [(5, 1), (5, 2), (5, 3)]
     run("rose", "--preset", "full", "--data", flowers, "--steps", 8, "--out", "warm")
     rates = [e["rate"] for e in entries(small / "warm") if "loss" in e]
-    assert rates == pytest.approx([cosine(0.002, k / 8) * min(1, (k + 1) / 3) for k in range(8)])
+    assert rates == pytest.approx([cosine(0.003, k / 8) * min(1, (k + 1) / 3) for k in range(8)])
 
 
 def test_the_preview_shows_the_tracked_image_and_its_reconstruction(small, flowers, monkeypatch):

@@ -33,9 +33,9 @@ ORIGINAL = {  # measured off its pictures
 PICTURES = {  # of the garden's runs, and their names here
     "rose": {"figures/pairs_training.png": "rose_pairs.png", "figures/pairs_held_out.png": "rose_held_out.png",
              "figures/blend.png": "rose_blend.png", "tracked.webp": "rose_tracked.webp"},
-    "sunflower": {"figures/pairs_training.png": "sunflower_pairs.png", "figures/morph.png": "sunflower_morph.png"},
+    "sunflower": {"figures/pairs_training.png": "sunflower_pairs.webp", "figures/morph.png": "sunflower_morph.webp"},
     "iris_calendula": {"figures/blend.png": "iris_calendula_blend.png", "figures/alphas.png": "iris_calendula_way.png"},
-    "flowers": {"figures/pairs_training.png": "flowers_pairs.png", "figures/histograms.png": "flowers_histograms.png"},
+    "flowers": {"figures/pairs_training.png": "flowers_pairs.webp", "figures/histograms.png": "flowers_histograms.png"},
 }  # fmt: skip
 STUDIES = {  # what each is given beside the default, in train's words
     "default": [], "no total variation": ["--tv-weight", "0"], "kernel size 4": ["--kernel-size", "4"],
@@ -109,8 +109,7 @@ def garden() -> None:
         run = Path("runs/garden") / name
         finish(run, [name, "--data", "data/garden"])
         for made, kept in pictures.items():
-            shutil.copy(run / made, HERE / kept)
-            slim(HERE / kept)
+            show(run / made, HERE / kept)
         record(run, f"{name}_garden")
 
 
@@ -121,20 +120,23 @@ def finish(run: Path, arguments: list[str]) -> None:
         raise KeyboardInterrupt
 
 
-def slim(file: Path) -> None:
-    """Save a picture anew while it is larger than it should be: with fewer colours, a film with less detail."""
-    for worse in range(3):
-        if file.stat().st_size <= MOST * 1024:
-            return
-        with Image.open(file) as image:
-            if file.suffix == ".png":
-                image.convert("RGB").quantize(256 >> worse, dither=Image.Dither.NONE).save(file, optimize=True)
+def show(made: Path, kept: Path) -> None:
+    """Copy a run's picture to where README shows it; as WebP where it is named so, and smaller where it is too large."""
+    if made.suffix == kept.suffix:
+        shutil.copy(made, kept)
+    else:
+        with Image.open(made) as image:
+            image.save(kept, quality=85, method=6)
+    if kept.stat().st_size > MOST * 1024:
+        with Image.open(kept) as image:
+            if kept.suffix == ".png":
+                image.quantize(256, dither=Image.Dither.FLOYDSTEINBERG).save(kept, optimize=True)
             else:
                 first, *rest = [frame.copy() for frame in ImageSequence.Iterator(image)]
-                durations, quality = [100] * len(rest) + [2000], 60 - 15 * worse
-                first.save(file, save_all=True, append_images=rest, duration=durations, quality=quality, method=6)
-    if file.stat().st_size > MOST * 1024:
-        raise UserError(f"{file} has {file.stat().st_size // 1024} KiB, more than {MOST}")
+                durations = [100] * len(rest) + [2000]
+                first.save(kept, save_all=True, append_images=rest, duration=durations, quality=60, method=6)
+    if kept.stat().st_size > MOST * 1024:
+        raise UserError(f"{kept} has {kept.stat().st_size // 1024} KiB, more than {MOST}")
 
 
 def studies(data: Path) -> None:

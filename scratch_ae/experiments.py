@@ -65,7 +65,7 @@ FILTERS = (16, 32, 64, 128, 256, 256)  # of twice the width, steps would teach a
 EXPERIMENTS = {
     experiment.name: experiment
     for experiment in (
-        Experiment("rose", ("rose",), 128, FILTERS, latent=32, epochs=100),
+        Experiment("rose", ("rose",), 128, FILTERS, latent=32, epochs=70),
         Experiment("sunflower", ("sunflower",), 64, FILTERS[:5], latent=2, pairs=32, epochs=200),
         Experiment("iris_calendula", ("iris", "calendula"), 128, FILTERS, latent=16, epochs=50),
         Experiment("flowers", (), 128, FILTERS, latent=16, pairs=32, epochs=15),

@@ -78,17 +78,23 @@ def test_a_lattice_is_seen(tmp_path):
     assert make.lattice(Echo(0.1), files) > 5
 
 
-def test_a_picture_that_is_too_large_is_slimmed(tmp_path, monkeypatch):
+def test_pictures_are_shown_as_they_are_named_and_no_larger_than_they_should_be(tmp_path, monkeypatch):
     rng = np.random.default_rng(0)
     frames = [Image.fromarray(rng.integers(0, 256, (64, 64, 3), dtype=np.uint8)) for _ in range(5)]
-    frames[0].save(tmp_path / "film.webp", save_all=True, append_images=frames[1:], duration=[100] * 4 + [2000])
-    monkeypatch.setattr(make, "MOST", (tmp_path / "film.webp").stat().st_size / 1024 - 0.1)
-    make.slim(tmp_path / "film.webp")
-    with Image.open(tmp_path / "film.webp") as film:
-        assert film.n_frames == 5
+    film = tmp_path / "film.webp"
+    frames[0].save(film, save_all=True, append_images=frames[1:], duration=[100] * 4 + [2000])
+    monkeypatch.setattr(make, "MOST", film.stat().st_size / 1024 - 0.1)
+    make.show(film, tmp_path / "smaller.webp")
+    with Image.open(tmp_path / "smaller.webp") as smaller:
+        assert smaller.n_frames == 5
     monkeypatch.undo()
-    noise = rng.integers(0, 256, (400, 400, 3), dtype=np.uint8)
-    Image.fromarray(noise).save(tmp_path / "a.png")
-    before = (tmp_path / "a.png").stat().st_size
-    make.slim(tmp_path / "a.png")
-    assert (tmp_path / "a.png").stat().st_size <= make.MOST * 1024 < before
+    noise = tmp_path / "noise.png"
+    Image.fromarray(rng.integers(0, 256, (400, 400, 3), dtype=np.uint8)).save(noise)
+    for name, kind in (("a.png", "PNG"), ("a.webp", "WEBP")):
+        make.show(noise, tmp_path / name)
+        with Image.open(tmp_path / name) as image:
+            assert image.format == kind
+        assert (tmp_path / name).stat().st_size <= make.MOST * 1024 < noise.stat().st_size
+    monkeypatch.setattr(make, "MOST", 10)
+    with pytest.raises(UserError, match="more than 10"):
+        make.show(noise, tmp_path / "a.png")

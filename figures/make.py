@@ -121,7 +121,7 @@ def finish(run: Path, arguments: list[str]) -> None:
 
 
 def show(made: Path, kept: Path) -> None:
-    """Copy a run's picture to where README shows it; as WebP where it is named so, and smaller where it is too large."""
+    """Copy a run's picture to where README shows it; as WebP where it is named so, smaller where it is too large."""
     if made.suffix == kept.suffix:
         shutil.copy(made, kept)
     else:

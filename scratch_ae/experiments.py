@@ -23,7 +23,7 @@ class Experiment:
     channels: int = 3
     batch_size: int = 8
     learning_rate: float = 2e-3  # at the start; it falls to 0 along a cosine
-    warm_up: int = 100  # steps over which the rate rises first; without, a high one soon switches many ReLUs off for good
+    warm_up: int = 100  # steps over which the rate rises first; without, many ReLUs are soon off for good
     tv_weight: float = 0.005
     augment: bool = False  # whether images are mirrored and shifted at random while it learns
     epochs: int = 50

@@ -6,7 +6,7 @@ rest of this file only brings it its numbers. For an image's line i that is, wit
 
     correlate_line:   y[j,f]       += sum_pqc  x[i*S+p, j*S+q, c] * w[p,q,c,f]
     scatter_line:     x[..., c]    += sum_f    y[j,f] * w[p,q,c,f]
-    weights_line:     w[p,q,c,f]   += sum_j    x[i*S+p, j*S+q, c] * y[j,f]
+    weights_line:     w[p,q,c,f]   += sum_j    x[i*S+p, j*S+q, c] * y[j,f]     (and the same for w[p,q,f,c])
 
 The four functions after them go through the lines of all images: forward and backward of the convolution, forward and
 backward of the transposed one. Bias and ReLU, and their gradients, are done while a line is in the cache anyway.
@@ -42,7 +42,8 @@ Rows = tuple[int, int] | None  # from the first to before the last, or all
 
 # With AVX-512 a processor has 32 registers of 512 bits, and else at least 16 of 256.
 ROWS, BITS = (8, 512) if get_host_cpu_features().get("avx512f") else (4, 256)
-WIDTHS = WIDE, FEW = 32, 8  # columns of a tile, and of one for a few channels only
+WIDTHS = 8, 16, 32  # columns of a tile: the narrow ones are for layers of few channels
+WIDE = WIDTHS[-1]
 NARROW = 32  # pixels of a line: images that are narrower stand side by side in it
 
 
@@ -150,7 +151,7 @@ def unrolled(context, builder, kinds, values, width, rows):
             builder.store(builder.fadd(builder.load(place, align=size), total), place, align=size)
 
 
-# -------------------------------------------------------------------------------------- a line, in three ways
+# --------------------------------------------------------------------------------------- a line, in four ways
 
 # A line (pixels, channels) holds a row of one image, or of several small ones side by side with zeros between. Of the
 # larger image K + S lines are held at a time: row r is x[r % (K + S)]. `top` is the row of x that the kernel's first
@@ -196,6 +197,20 @@ def weights_line(x, top, H, S, y, w):
             for k in range(0, K * C, ROWS):
                 w_at, x_at, y_at = ((p * K * C + k) * F + f, F), (k, 1, S * C), (f, F)
                 tile(width, min(ROWS, K * C - k), sums, w_at, row, x_at, pixels, y_at, T)
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def transposed_weights_line(y, x, top, H, S, w):
+    """w[p,q,f,c] += sum_j y[j,f] * x[top+p, j*S+q, c]"""
+    (K, _, F, C), (T, step) = w.shape, y.shape
+    pixels, sums, width = y.reshape(-1), w.reshape(-1), min(C, WIDE)
+    for p in range(max(0, -top), min(K, H - top)):
+        row = x[(top + p) % len(x)].reshape(-1)
+        for q in range(K):
+            for c in range(0, C, width):
+                for f in range(0, F, ROWS):
+                    w_at, y_at, x_at = (((p * K + q) * F + f) * C + c, C), (f, 1, step), (q * C + c, S * C)
+                    tile(width, min(ROWS, F - f), sums, w_at, pixels, y_at, row, x_at, T)
 
 
 # ------------------------------------------------------------------------------------ lines come and lines go
@@ -358,11 +373,11 @@ def transposed_convolution(x, w, b, relu, S, P, Q, y, first, last):
 def transposed_convolution_backward(x, w, y, gy, relu, S, P, Q, gx, gw, gb):
     """gx = correlate(gz, w), gw += correlate_weights(gz, x), gb += the sum of gz; gz is what of gy passes the ReLU.
 
-    w and gw (K,K,C,F').
+    w (K,K,C',F'), gw (K,K,F,C').
     """
-    (N, I, J, F), (_, H, W, C), (K, _, _, wide) = x.shape, y.shape, w.shape
+    (N, I, J, F), (_, H, W, _), (K, _, C, wide) = x.shape, y.shape, w.shape
     G, step = side_by_side(N, W, J, K, S, Q)
-    gz_lines, x_line = np.zeros((K + S, G * step * S, C), x.dtype), np.zeros((G * step, wide), x.dtype)
+    gz_lines, x_line = np.zeros((K + S, G * step * S, C), x.dtype), np.zeros((G * step, F), x.dtype)
     gx_line, no_bias = np.empty((G * step, wide), x.dtype), np.zeros(F, x.dtype)
     for n in range(0, N, G):
         images = min(G, N - n)
@@ -375,7 +390,7 @@ def transposed_convolution_backward(x, w, y, gy, relu, S, P, Q, gx, gw, gb):
             load(x, n, images, i, x_line, step)
             clear(gx_line)
             correlate_line(gz_lines, top, H, S, w, gx_line[:T])
-            weights_line(gz_lines, top, H, S, x_line[:T], gw)
+            transposed_weights_line(x_line[:T], gz_lines, top, H, S, gw)
             store(gx_line, step, no_bias, False, gx, n, images, i)
 
 
@@ -384,7 +399,7 @@ def transposed_convolution_backward(x, w, y, gy, relu, S, P, Q, gx, gw, gb):
 
 def tiled(columns: int) -> int:
     """So many columns, or as many more as fill whole tiles."""
-    return FEW if columns <= FEW else -(-columns // WIDE) * WIDE
+    return next((width for width in WIDTHS if columns <= width), -(-columns // WIDE) * WIDE)
 
 
 def widened(w: np.ndarray) -> np.ndarray:
@@ -395,6 +410,14 @@ def widened(w: np.ndarray) -> np.ndarray:
     wide = np.zeros((*before, tiled(F)), w.dtype)
     wide[..., :F] = w
     return wide
+
+
+def zeros_for(gw: np.ndarray, w: np.ndarray) -> np.ndarray:
+    """Zeros (K,K,C,F') of w's type to sum gw (K,K,C,F) in: gw itself, where no channel is missing."""
+    if tiled(gw.shape[3]) > gw.shape[3] or gw.dtype != w.dtype or not gw.flags.c_contiguous:
+        return np.zeros((*gw.shape[:3], tiled(gw.shape[3])), w.dtype)
+    gw[:] = 0
+    return gw
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -453,10 +476,11 @@ def correlate_backward(
 ) -> np.ndarray:  # fmt: skip
     """Writes the gradients in x, unless gx is empty, and in w; returns that in b (F,). y is what `correlate` gave."""
     x, w, y, gy = alike(x, w, y, gy)
-    sums, gb = np.zeros_like(widened(w)), np.zeros(w.shape[3], np.result_type(np.float64, w))
+    sums, gb = zeros_for(gw, w), np.zeros(w.shape[3], np.result_type(np.float64, w))
     _, before = places(x.shape[1], x.shape[2], len(w), S, padding)
     convolution_backward(x, exchanged(w), y, gy, relu, S, *before, gx, sums, gb)
-    gw[:] = sums[..., : w.shape[3]]
+    if sums is not gw:
+        gw[:] = sums[..., : w.shape[3]]
     return gb.astype(w.dtype)
 
 
@@ -483,10 +507,11 @@ def scatter_backward(
 ) -> np.ndarray:  # fmt: skip
     """Writes the gradients in y and in w; returns that in b (C,). x is what `scatter` gave, gx the gradient in it."""
     y, w, x, gx = alike(y, w, x, gx)
-    w, gb = exchanged(w), np.zeros(w.shape[3], np.result_type(np.float64, w))
-    sums, before = np.zeros_like(w), places(x.shape[1], x.shape[2], len(w), S, padding)[1]
-    transposed_convolution_backward(y, w, x, gx, relu, S, *before, gy, sums, gb)
-    exchange(sums, gw)
+    sums, gb = zeros_for(gw, w), np.zeros(w.shape[3], np.result_type(np.float64, w))
+    _, before = places(x.shape[1], x.shape[2], len(w), S, padding)
+    transposed_convolution_backward(y, exchanged(widened(w)), x, gx, relu, S, *before, gy, sums, gb)
+    if sums is not gw:
+        gw[:] = sums[..., : w.shape[3]]
     return gb.astype(w.dtype)
 
 

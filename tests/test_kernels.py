@@ -138,9 +138,25 @@ def test_without_more_there_is_no_bias_and_no_relu():
 
 
 def test_channels_fill_whole_tiles_and_tiles_whole_registers():
-    assert [kernels.tiled(n) for n in (1, 8, 9, 32, 33, 64, 65)] == [8, 8, 32, 32, 64, 64, 96]
+    assert [kernels.tiled(n) for n in (1, 8, 9, 16, 17, 32, 33, 64, 65)] == [8, 8, 16, 16, 32, 32, 64, 64, 96]
     assert (kernels.ROWS, kernels.BITS) in ((8, 512), (4, 256))
-    assert kernels.WIDE * 32 % kernels.BITS == kernels.FEW * 32 % 256 == 0
+    assert all(width * 32 % min(kernels.BITS, width * 32) == width * 32 % 256 == 0 for width in kernels.WIDTHS)
+
+
+@pytest.mark.parametrize("C", [3, 16])  # in one case the tile is wider than the channels, in the other not
+def test_the_weights_gradient_goes_to_any_array(C):
+    """It is summed in place, unless that array holds numbers of another type, or numbers that lie apart."""
+    rng = np.random.default_rng(C)
+    x, y = rng.normal(size=(2, 4, 5, C)), rng.normal(size=(2, 2, 3, C))
+    right = reference.correlate_weights(x, y, 3, 2, "same")
+    for backward, of, to, expected in (
+        (kernels.correlate_backward, x, y, right), (kernels.scatter_backward, y, x, right.swapaxes(2, 3)),
+    ):  # fmt: skip
+        plain, other, apart = np.full_like(right, 7), np.full(right.shape, 7, np.float32), np.full((3, 3, C, 2 * C), 7.0)
+        for gw in (plain, other, apart[..., ::2]):
+            backward(of, np.ones_like(right), to, to, 2, "same", False, np.empty_like(of), gw)
+        assert error(plain, expected) < 1e-12 and error(other, expected) < 1e-6
+        assert np.array_equal(apart[..., ::2], plain) and (apart[..., 1::2] == 7).all()
 
 
 @pytest.mark.parametrize("writable", [True, False])

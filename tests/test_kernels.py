@@ -152,11 +152,14 @@ def test_the_weights_gradient_goes_to_any_array(C):
     for backward, of, to, expected in (
         (kernels.correlate_backward, x, y, right), (kernels.scatter_backward, y, x, right.swapaxes(2, 3)),
     ):  # fmt: skip
-        plain, other, apart = np.full_like(right, 7), np.full(right.shape, 7, np.float32), np.full((3, 3, C, 2 * C), 7.0)
+        plain, other = (np.full(right.shape, 7, dtype) for dtype in (float, np.float32))
+        apart = np.full((3, 3, C, 2 * C), 7.0)
         for gw in (plain, other, apart[..., ::2]):
             backward(of, np.ones_like(right), to, to, 2, "same", False, np.empty_like(of), gw)
-        assert error(plain, expected) < 1e-12 and error(other, expected) < 1e-6
-        assert np.array_equal(apart[..., ::2], plain) and (apart[..., 1::2] == 7).all()
+        assert error(plain, expected) < 1e-12
+        assert error(other, expected) < 1e-6
+        assert np.array_equal(apart[..., ::2], plain)
+        assert (apart[..., 1::2] == 7).all()
 
 
 @pytest.mark.parametrize("writable", [True, False])

@@ -203,14 +203,15 @@ def both(values: dict[str, float]) -> str:
 def table(suffix: str) -> str:
     """The experiments whose results there are, of photographs or, with the suffix, of the garden."""
     original = " the original, training |" if not suffix else ""
-    rows = [f"| experiment | learnt and held out | minutes | training | held out |{original}"]
-    rows.append("|---|---|---|---|---|" + "---|" * bool(original))
+    rows = [f"| experiment | learnt and held out | processor | minutes | training | held out |{original}"]
+    rows.append("|---|---|---|---|---|---|" + "---|" * bool(original))
     for name in EXPERIMENTS:
         if (RESULTS / f"{name}{suffix}.jsonl").exists():
-            *_, last = read(name + suffix)
+            header, *_, last = read(name + suffix)
             parts = [last["all"][part] for part in ("training", "held_out")]
-            cells = [f"`{name}`", " and ".join(f"{part['images']:,}" for part in parts), f"{last['minutes']:.0f}"]
-            cells += [*map(both, parts), *([ORIGINAL[name]] if original else [])]
+            processor = header["machine"]["processor"].replace("(R)", "").removesuffix(" Processor")
+            cells = [f"`{name}`", " and ".join(f"{part['images']:,}" for part in parts), processor]
+            cells += [f"{last['minutes']:.0f}", *map(both, parts), *([ORIGINAL[name]] if original else [])]
             rows.append(f"| {' | '.join(cells)} |")
     return "\n".join(rows) + "\n"
 

@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
+from threadpoolctl import threadpool_limits
 
 from . import UserError, command, garden
 from .data import ImageGenerator, image_files
@@ -31,7 +32,7 @@ from .ladder import climb
 from .layers import Conv2D, ConvTranspose2D, Dense
 from .model import AutoEncoder
 from .optim import Adam
-from .parallel import Team, processors
+from .parallel import processors
 from .peers import CONTENDERS, Process, installed, write_job
 
 AGREEMENT = 1e-3  # of loss and gradients, by norms, in float32: a pixel on its ReLU's kink alone can make 1e-4
@@ -42,12 +43,13 @@ SLEEP = 0.3  # seconds after a turn, in which the threads of a framework stop to
 def main(arguments: list[str]) -> int:
     p = argparse.ArgumentParser(prog="python -m scratch_ae.bench", description=__doc__.split("\n")[0])
     p.add_argument("--only", choices=("step", "decode", "data", "cold"), help="one kind of measurement")
-    p.add_argument("--ladder", action="store_true", help="a convolution from seven loops to threads, rung by rung")
+    either = p.add_mutually_exclusive_group()
+    either.add_argument("--ladder", action="store_true", help="a convolution from seven loops to threads, rung by rung")
     p.add_argument("--quick", action="store_true", help="steps of the rose at batch 32 alone, without torch.compile")
     p.add_argument("--experiment", choices=EXPERIMENTS, help="steps of this one")
     p.add_argument("--batch-size", type=int, metavar="B", help="images a step")
     p.add_argument("--threads", type=int, metavar="T", help=f"threads of every contender ({processors()})")
-    p.add_argument("--json", type=Path, metavar="FILE", help="write environment and rows there, too")
+    either.add_argument("--json", type=Path, metavar="FILE", help="write environment and rows there, too")
     options = p.parse_args(arguments)
     for name in ("batch_size", "threads"):
         if (value := getattr(options, name)) is not None and value < 1:
@@ -128,8 +130,9 @@ def race(name: str, N: int, threads: int, quick: bool, what: str) -> list[dict]:
                 for process in running[first:] + running[:first]:
                     times.setdefault(process.name, []).extend(process.ask(f"{what} {several}"))
                     time.sleep(SLEEP)
-                times.setdefault("limit", []).append(flops(model, N) / product_rate(threads) * 1e3)
-                time.sleep(SLEEP)
+                if what == "step":
+                    times.setdefault("limit", []).append(flops(model, N) / product_rate(threads) * 1e3)
+                    time.sleep(SLEEP)
             peaks = {process.name: process.ask("peak 1") for process in running}
         finally:
             for process in running:
@@ -165,7 +168,7 @@ def flops(model: AutoEncoder, N: int) -> float:
 def product_rate(threads: int) -> float:
     """Floating-point operations a second of one large matrix product in float32."""
     a = np.ones((2048, 2048), np.float32)
-    with Team(1).blas.limit(limits=threads, user_api="blas"):
+    with threadpool_limits(threads, user_api="blas"):
         times = []
         for _ in range(4):
             start = time.perf_counter()
@@ -180,8 +183,6 @@ def table(name: str, N: int, threads: int, times: dict, peaks: dict, work: float
     rows = []
     print(f"  {'':22}{'ms':>8}{'spread':>8}{'/ peer':>8}{'/ limit':>8}{'GFLOP/s':>9}{'MiB':>7}")
     for contender, found in times.items():
-        if contender == "limit" and what != "step":
-            continue
         quarters = statistics.quantiles(found, n=4)
         row = {
             "experiment": name, "batch": N, "threads": threads, "contender": contender, "what": what,

@@ -38,8 +38,9 @@ def cached(files: Sequence[Path], size: int, channels: int, folder: Path, progre
         if not whole.exists() or whole.stat().st_size != len(files) * kind.itemsize:
             folder.mkdir(parents=True, exist_ok=True)
             for old in (*folder.glob(f"{group}-*.rows"), *folder.glob("*.part")):
-                if old.suffix == ".rows" or time.time() - old.stat().st_mtime > STALE:
-                    old.unlink(missing_ok=True)
+                with contextlib.suppress(FileNotFoundError):  # another run has just put it in its place
+                    if old.suffix == ".rows" or time.time() - old.stat().st_mtime > STALE:
+                        old.unlink()
             write(part, files, kind, progress)
             os.replace(part, whole)  # when two runs write it at once, the second replaces it by its like
         return np.memmap(whole, kind, "r", shape=(len(files),))

@@ -44,7 +44,8 @@ def _entries(folder: Path) -> list[Path]:
 def species_folders(data: Path | str, species: Sequence[str]) -> list[Path]:
     """The folders data/<species>, in the given order; with no species all, sorted. UserError: one lacks pictures."""
     root = Path(data)
-    there = sorted(entry.name for entry in _entries(root) if os.path.isdir(entry) and _entries(entry))
+    folders = [entry for entry in _entries(root) if os.path.isdir(entry)]
+    there = sorted(entry.name for entry in folders if (species and entry.name not in species) or _entries(entry))
     if not there:
         raise UserError(f"{root} has no folders of pictures; put those of each species into a folder of its own")
     if missing := [name for name in species if name not in there]:

@@ -1,6 +1,7 @@
 """Photographs into data/flowers, one folder a species: python -m scratch_ae.download"""
 
 import argparse
+import contextlib
 import errno
 import importlib.util
 import lzma
@@ -57,8 +58,9 @@ def main(arguments: list[str]) -> int:
         why = problem.strerror
         raise UserError(f"{options.dest} cannot be made ({why}). Name another folder with --dest.") from None
     for old in options.dest.glob(".flowers.*.part"):
-        if time.time() - old.stat().st_mtime > STALE:  # of a run that was killed
-            shutil.rmtree(old, ignore_errors=True)
+        with contextlib.suppress(FileNotFoundError):  # another run has just put it in its place
+            if time.time() - old.stat().st_mtime > STALE:  # of a run that was killed
+                shutil.rmtree(old, ignore_errors=True)
     if not (archive or options.folder):
         archive = fetch(options.dataset, options.dest)
     part = options.dest / Path(tempfile.mkdtemp(".part", ".flowers.", options.dest)).name  # of its own, if two run
@@ -71,7 +73,7 @@ def main(arguments: list[str]) -> int:
         part.chmod(0o755)  # or it would be ours alone
         part.rename(flowers)
     except OSError as problem:
-        if problem.errno == errno.ENOSPC:
+        if problem.errno in (errno.ENOSPC, errno.EDQUOT):
             raise UserError(f"the disk with {options.dest} is full. Make room, and give the command again.") from None
         if problem.errno in (errno.ENOTEMPTY, errno.EEXIST):
             raise UserError(f"{flowers} has come from elsewhere meanwhile, and was left as it is.") from None
@@ -175,8 +177,8 @@ def unpack_archive(archive: Path, to: Path, again: bool) -> None:
     except UserError:
         raise
     except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, RuntimeError, ValueError, OSError) as problem:
-        if isinstance(problem, OSError) and problem.errno in (errno.ENOSPC, errno.EACCES, errno.EROFS):
-            raise
+        if isinstance(problem, OSError) and problem.errno not in (None, errno.EINVAL):
+            raise  # the disk's fault: damage has no number, or leads to a place that no file has
         if again:
             archive.unlink()
         advice = "It is removed: give the command again." if again else "Get it anew."

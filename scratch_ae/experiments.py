@@ -73,11 +73,6 @@ EXPERIMENTS = {
 }
 
 # For about an hour on photographs, on two cores. Without total variation: nothing but likeness is asked for.
-LONG: dict[str, Any] = {"warm_up": 1000, "tv_weight": 0.0}
-FULL = {
-    "rose": replace(EXPERIMENTS["rose"], **LONG, epochs=680),
-    "sunflower": replace(EXPERIMENTS["sunflower"], **LONG, epochs=1000),
-    "iris_calendula": replace(EXPERIMENTS["iris_calendula"], **LONG, epochs=350),
-    "flowers": replace(EXPERIMENTS["flowers"], **LONG, epochs=105),
-}
+LONG = {"rose": 680, "sunflower": 1000, "iris_calendula": 350, "flowers": 105}  # epochs
+FULL = {name: replace(EXPERIMENTS[name], warm_up=1000, tv_weight=0.0, epochs=n) for name, n in LONG.items()}
 PRESETS = {"quick": EXPERIMENTS, "full": FULL}

@@ -10,7 +10,7 @@ taken in turn.
 
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import chain, zip_longest
 from pathlib import Path
 
@@ -66,7 +66,7 @@ def draw(run: Path | str, data: Path | None = None) -> list[Path]:
         save("blend", blend(model, images[two], codes[two], title))
         save("alphas", alphas(model, *codes[two]))
     if experiment.name == "flowers":
-        save("histograms", histograms(*(all_codes(model, part) for part in (training, held_out))))
+        save("histograms", histograms(all_codes(model, training), all_codes(model, held_out if len(unseen) else [])))
     save("curves", curves(run / "log.jsonl", experiment.name))
     return drawn
 
@@ -94,28 +94,27 @@ def all_codes(model: AutoEncoder, files: Sequence[Path]) -> np.ndarray:
 # ---- sheets of images ---------------------------------------------------------------------------------------------
 
 
-def sheet(rows: Sequence[Sequence[np.ndarray]], title: str, labels: Sequence[Sequence[str]] = (), tile: int = TILE,
-          group: int = 1) -> Image.Image:  # fmt: skip
-    """Images (H,W,C) in [0,1] in rows, under a title, each with a label below it where there are labels.
+def sheet(images: Sequence[np.ndarray] | np.ndarray, columns: int, title: str, labels: Sequence[str] = (),
+          tile: int = TILE, group: int = 1) -> Image.Image:  # fmt: skip
+    """Images (H,W,C) in [0,1], row by row under a title, each with a label below it where there are labels.
 
     Every `group` columns there is a wider gap, so that what belongs together stands together.
     """
     line, small = ImageFont.load_default(18), ImageFont.load_default(13)
-    columns = max(len(row) for row in rows)
+    columns = min(columns, len(images))
     x = [MARGIN + k * (tile + GAP) + k // group * (3 * GAP if group > 1 else 0) for k in range(columns)]
     below = 20 if labels else 0
     step, top = tile + below + (3 if group > 1 else 1) * GAP, MARGIN + 36
     width = max(x[-1] + tile + MARGIN, int(line.getlength(title)) + 2 * MARGIN)
-    picture = Image.new("RGB", (width, top + len(rows) * step + MARGIN), "white")
+    picture = Image.new("RGB", (width, top + math.ceil(len(images) / columns) * step + MARGIN), "white")
     pen = ImageDraw.Draw(picture)
     pen.text((width / 2, MARGIN + 12), title, "black", line, anchor="mm")
     indent = (width - x[-1] - tile - MARGIN) // 2
-    for r, row in enumerate(rows):
-        for c, image in enumerate(row):
-            picture.paste(tile_of(image, tile), (x[c] + indent, top + r * step))
-            if labels:
-                place = x[c] + indent + tile / 2, top + r * step + tile + 10
-                pen.text(place, labels[r][c], "black", small, anchor="mm")
+    for k, image in enumerate(images):
+        left, upper = x[k % columns] + indent, top + k // columns * step
+        picture.paste(tile_of(image, tile), (left, upper))
+        if labels:
+            pen.text((left + tile / 2, upper + tile + 10), labels[k], "black", small, anchor="mm")
     return picture
 
 
@@ -129,39 +128,30 @@ def tile_of(image: np.ndarray, side: int) -> Image.Image:
 def pairs(model: AutoEncoder, images: np.ndarray, title: str) -> Image.Image:
     """True against predicted, two pairs in a row, or four where there are many; below each its PSNR."""
     predicted = model.reconstruct(images)
-    many = 4 if len(images) > 8 else 2
-    tiles = [[image for k in row for image in (images[k], predicted[k])] for row in in_rows(len(images), many)]
-    quality = [f"{value:.1f} dB" for value in psnr(predicted, images)]
-    labels = [[label for k in row for label in ("true", quality[k])] for row in in_rows(len(images), many)]
-    return sheet(tiles, title, labels, group=2)
-
-
-def in_rows(count: int, columns: int) -> Iterator[range]:
-    """0 ... count-1, so many in a row."""
-    return (range(start, min(start + columns, count)) for start in range(0, count, columns))
+    tiles = [image for pair in zip(images, predicted, strict=True) for image in pair]
+    labels = [label for value in psnr(predicted, images) for label in ("true", f"{value:.1f} dB")]
+    return sheet(tiles, 8 if len(images) > 8 else 4, title, labels, group=2)
 
 
 def blend(model: AutoEncoder, images: np.ndarray, codes: np.ndarray, title: str) -> Image.Image:
     """Two images, what is left of each, and what the average of their codes decodes to."""
     tiles = [images[0], *model.decode(np.stack([codes[0], codes.mean(0), codes[1]])), images[1]]
-    return sheet([tiles], title, [["true", "predicted", "average of both", "predicted", "true"]])
+    return sheet(tiles, 5, title, ["true", "predicted", "average of both", "predicted", "true"])
 
 
 def alphas(model: AutoEncoder, a: np.ndarray, b: np.ndarray) -> Image.Image:
     """Nine steps from one code to the other, decoded."""
     weights = np.arange(1, 10, dtype=np.float32) / 10
     images = model.decode(np.stack([(1 - alpha) * a + alpha * b for alpha in weights]))
-    labels = [[f"alpha {weights[k]:.1f}" for k in row] for row in in_rows(9, 3)]
-    title = "(1 - alpha) iris + alpha calendula"
-    return sheet([[images[k] for k in row] for row in in_rows(9, 3)], title, labels)
+    return sheet(images, 3, "(1 - alpha) iris + alpha calendula", [f"alpha {alpha:.1f}" for alpha in weights])
 
 
 def morph(model: AutoEncoder, a: np.ndarray, b: np.ndarray) -> Image.Image:
     """400 points of the rectangle between two codes of the plane, decoded: the first number across, the second down."""
     across, down = (np.linspace(a[k], b[k], 20, dtype=np.float32) for k in (0, 1))
     grid = np.stack(np.meshgrid(across, down), axis=-1)
-    images = model.decode(grid.reshape(-1, 2)).reshape(20, 20, *model.decode(a[None]).shape[1:])
-    return sheet(list(images), "400 points of the plane between the first sunflower (top left) and the third", tile=48)
+    title = "400 points of the plane between the first sunflower (top left) and the third"
+    return sheet(model.decode(grid.reshape(-1, 2)), 20, title, tile=48)
 
 
 # ---- charts -------------------------------------------------------------------------------------------------------

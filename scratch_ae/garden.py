@@ -316,7 +316,7 @@ def plant(folder: Path | str, species: Iterable[str], count: int = 300, size: in
     missing = [picture for picture in pictures if not picture[0].exists()]
     for written, (path, name, seed) in enumerate(missing, 1):
         path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_suffix(f".{os.getpid()}.part")
+        part = path.with_name(f".{path.stem}.{os.getpid()}.part")  # hidden, so no picture to anybody
         try:
             Image.fromarray(render(name, seed, size)).save(part, "JPEG", quality=92)
             part.replace(path)  # named when whole, so that nobody ever reads half a picture

@@ -11,7 +11,7 @@ rest of this file only brings it its numbers. For an image's line i that is, wit
 The four functions after them go through the lines of all images: forward and backward of the convolution, forward and
 backward of the transposed one. Bias and ReLU, and their gradients, are done while a line is in the cache anyway.
 
-Every compiled function is in this file, since numba's cache does not notice a change in another one. They release
+Every function that numba keeps compiled is in this file, since its cache notices no change in another. They release
 Python's lock, so that threads run side by side. float32, float64 and complex128 all work: the complex numbers are
 there for the gradient checks, which is why squares are d*d and branches look at the real part.
 """
@@ -24,8 +24,9 @@ import numpy as np
 
 from .shapes import convolved
 
-cache_folders = Path(__file__).parent / "__pycache__", Path(os.getenv("XDG_CACHE_HOME", "~/.cache")).expanduser()
-there = [next(folder for folder in (wish, *wish.parents) if folder.exists()) for wish in cache_folders]
+of_the_user = os.path.expanduser(os.getenv("XDG_CACHE_HOME", "~/.cache"))
+cache_folders = Path(__file__).parent / "__pycache__", Path(of_the_user).absolute()
+there = [next(folder for folder in (wish, *wish.parents) if os.path.exists(folder)) for wish in cache_folders]
 if not any(os.access(folder, os.W_OK) for folder in there):  # numba will not start without a place for its cache
     os.environ.setdefault("NUMBA_CACHE_DIR", tempfile.mkdtemp())
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 from numba import njit
+from threadpoolctl import threadpool_limits
 
 from . import kernels, reference
 from .gradcheck import error
@@ -93,7 +94,7 @@ def climb(threads: int) -> None:
     expected = loops(*(a.astype(np.float64) for a in small))
     print(f"convolution 3x3, stride 2, 32 -> 64 channels, 32 images of 64x64; the last rung on {threads} threads\n")
     print(f"{'':88}{'ms':>10}{'GFLOP/s':>9}")
-    with Team(1).blas.limit(limits=1, user_api="blas"):
+    with threadpool_limits(1, user_api="blas"):
         for rung in (loops, compiled, filters_innermost, one_product, in_registers, on_threads(Team(threads))):
             off = error(rung(*small), expected)
             assert off < 1e-6, f"{rung.__name__} is off by {off:.0e}"

@@ -20,7 +20,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from . import UserError, checkpoint
-from .experiments import experiment_from
 from .gradcheck import error
 from .layers import Conv2D, ConvTranspose2D, Dense, Weighted
 from .losses import EPS
@@ -242,20 +241,14 @@ def write_job(file: Path, model: AutoEncoder, images: np.ndarray) -> None:
 
 def read_job(file: Path, threads: int) -> tuple[AutoEncoder, np.ndarray, float, list[np.ndarray]]:
     arrays, header = checkpoint.read(file)
-    model = AutoEncoder(experiment_from(header["experiment"]), threads=threads)
-    for name, parameter in model.parameters().items():
-        parameter[...] = arrays[name]
+    model = AutoEncoder.load(file, threads)
     return model, arrays["images"], header["loss"], [arrays["g" + name] for name in model.parameters()]
 
 
-def peak_mib() -> float:
+def peak_mib() -> float | None:
     """The most memory that this process has had; what getrusage says includes the process that started it."""
     status = Path("/proc/self/status")
-    if status.exists():
-        return int(status.read_text().split("VmHWM:")[1].split()[0]) / 1024
-    import resource  # which Windows lacks
-
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return int(status.read_text().split("VmHWM:")[1].split()[0]) / 1024 if status.exists() else None
 
 
 def serve(name: str, job: str, threads: int) -> None:

@@ -45,8 +45,18 @@ def test_the_table_of_a_race_without_peers(small, tmp_path, capsys):
     assert ours["ratio_to_limit"] == pytest.approx(ours["median_ms"] / limit["median_ms"])
     assert ours["ratio_to_fastest_peer"] is None
     assert 0 < ours["peak_mib"] < 5000
+
+
+def test_decoding_is_timed_without_a_limit(small, monkeypatch, capsys):
+    monkeypatch.delattr(bench, "product_rate")
     bench.main(["--only", "decode", "--quick"])
     assert "decode" in capsys.readouterr().out
+
+
+def test_the_ladder_writes_no_file(capsys):
+    with pytest.raises(SystemExit, match="2"):
+        bench.main(["--ladder", "--json", "b.json"])
+    assert "not allowed with" in capsys.readouterr().err
 
 
 def test_ratios_are_those_of_medians(capsys):

@@ -124,6 +124,11 @@ def test_half_written_files_of_the_dead_go(files, tmp_path):
     assert [p.name for p in (tmp_path / "cache").glob("*.part")] == ["young.part"]
 
 
+def test_another_run_may_be_faster_in_clearing_up(files, tmp_path, monkeypatch):
+    monkeypatch.setattr(Path, "glob", lambda folder, _: [folder / "gone.part"])
+    assert cached(files, tmp_path) is not None
+
+
 def test_the_generator_takes_them_and_names_what_is_unusable(files, tmp_path, monkeypatch):
     told: list[str] = []
     plain = [*ImageGenerator(files, 8, 16, report=told.append).epoch(0)]

@@ -46,6 +46,17 @@ def test_half_a_checkpoint_is_refused(tmp_path):
         checkpoint.read(file)
 
 
+def test_a_bracket_that_was_changed_is_refused(tmp_path):
+    """NumPy reads an array's shape as Python, and fails in Python's own ways."""
+    file = tmp_path / "a.npz"
+    checkpoint.write(file, {"w": np.ones((300, 4))}, {})  # too large for its checksum to come first
+    content = file.read_bytes()
+    assert content.count(b"(300, 4)") == 1
+    file.write_bytes(content.replace(b"(300, 4)", b"(300, 4("))
+    with pytest.raises(UserError, match="damaged"):
+        checkpoint.read(file)
+
+
 def test_another_programs_arrays_and_pickles_are_refused(tmp_path):
     np.savez(tmp_path / "other.npz", w=np.ones(3))
     with pytest.raises(UserError, match="damaged"):

@@ -113,6 +113,24 @@ def test_species_folders_in_the_order_asked_for_or_all_sorted(tmp_path: Path) ->
     assert species_folders(str(tmp_path), []) == [tmp_path / "iris", tmp_path / "rose", tmp_path / "tulip"]
 
 
+def test_a_folder_that_nobody_asked_for_may_be_unreadable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As lost+found at the root of a disk."""
+    for name in ("rose", "lost+found"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "a.jpg").write_bytes(b"")
+    right = data._entries
+
+    def entries(folder: Path) -> list[Path]:
+        if folder.name == "lost+found":
+            raise UserError("lost+found cannot be read")
+        return right(folder)
+
+    monkeypatch.setattr(data, "_entries", entries)
+    assert species_folders(tmp_path, ["rose"]) == [tmp_path / "rose"]
+    with pytest.raises(UserError, match="cannot be read"):
+        species_folders(tmp_path, [])
+
+
 def test_species_folders_names_every_missing_species_and_those_there(tmp_path: Path) -> None:
     (tmp_path / "rose").mkdir()
     (tmp_path / "rose/a.jpg").write_bytes(b"")

@@ -318,6 +318,25 @@ def test_a_damaged_download_is_removed_so_that_the_next_one_is_whole(here, kaggl
     assert run() == 0
 
 
+@pytest.mark.parametrize("problem", [errno.EDQUOT, errno.EIO])
+def test_a_whole_download_is_not_removed_for_the_disk_s_fault(here, kaggle, monkeypatch, problem):
+    def failing(*_):
+        raise OSError(problem, os.strerror(problem))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "copyfileobj", failing)
+        with pytest.raises((UserError, OSError), match=r"is full|Input/output error"):
+            run()
+    assert list(here.glob("data/.*/flowers.zip"))
+    assert run() == 0
+
+
+def test_another_run_may_be_faster_in_clearing_up(here, monkeypatch):
+    zipped(here / "a.zip", TREE)
+    monkeypatch.setattr(Path, "glob", lambda folder, _: [folder / ".flowers.gone.part"])
+    assert run("--archive", "a.zip") == 0
+
+
 def test_many_files_of_one_name_and_folders_as_windows_writes_them(here):
     entries = {f"{k}/rose/1.jpg": picture(k) for k in range(12)}
     entries |= {"flowers\\iris\\": b"", "flowers\\iris\\a:b.jpg": picture(0)}

@@ -24,7 +24,7 @@ def flat(value):
 
 
 def test_a_sheet_puts_its_images_in_rows_with_equal_gaps():
-    picture = figures.sheet([[flat(0.0), flat(0.2), flat(0.4)], [flat(0.6), flat(0.8)]], "t", tile=40)
+    picture = figures.sheet([flat(k / 5) for k in range(5)], 3, "t", tile=40)
     x = (picture.width - 3 * 40 - 2 * GAP) // 2
     y = MARGIN + 36
     for row, values in enumerate([[0, 0.2, 0.4], [0.6, 0.8, 1.0]]):  # white, where there is no image
@@ -35,7 +35,7 @@ def test_a_sheet_puts_its_images_in_rows_with_equal_gaps():
 
 
 def test_a_title_is_never_cut_off():
-    picture = np.asarray(figures.sheet([[flat(0.5)]], "a title that is a good deal wider than one image" * 2))
+    picture = np.asarray(figures.sheet([flat(0.5)], 1, "a title that is a good deal wider than one image" * 2))
     dark = np.argwhere(picture[: MARGIN + 30].min(2) < 128)
     assert dark[:, 1].min() >= 10
     assert dark[:, 1].max() <= picture.shape[1] - 10

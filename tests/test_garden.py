@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from scratch_ae import UserError
+from scratch_ae.data import image_files
 from scratch_ae.garden import SPECIES, contact_sheet, plant, render
 
 NAMES = [
@@ -115,6 +116,20 @@ def test_plant_writes_once_and_resumes(tmp_path: Path) -> None:
     assert gone.read_bytes() == content
     del before["iris/00001.jpg"]
     assert before.items() <= stamps(tmp_path).items()
+
+
+def test_half_a_picture_that_a_kill_leaves_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", killed)
+        patch.setattr(Path, "unlink", lambda *_, **__: None)  # SIGKILL leaves no time to clean up
+        with pytest.raises(KeyboardInterrupt):
+            plant(tmp_path, ["rose"], count=1, size=32)
+    assert len(list((tmp_path / "rose").iterdir())) == 1
+    with pytest.raises(UserError, match="no files"):
+        image_files([tmp_path / "rose"])
 
 
 def test_planted_pictures_are_the_rendered_ones(tmp_path: Path) -> None:

@@ -171,6 +171,18 @@ def test_compiled_code_goes_elsewhere_only_where_it_must(writable):
     assert done.stdout == f"{not writable}\n"
 
 
+def test_nobody_needs_a_home():
+    """As in a container whose user is in no list of users."""
+    code = """
+import os, pwd
+def nobody(*_): raise KeyError
+pwd.getpwuid = nobody
+os.environ.pop("HOME", None), os.environ.pop("XDG_CACHE_HOME", None)
+import scratch_ae.kernels
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 @pytest.mark.parametrize(("wide", "expected"), [(True, (8, 512)), (False, (4, 256))])
 def test_either_width_of_registers(wide, expected, tmp_path):
     """As a processor with AVX-512 compiles it, and one without; the latter runs everywhere."""

@@ -355,15 +355,16 @@ def test_a_species_whose_folder_is_empty_is_missing(small, flowers):
         run("iris_calendula", "--data", "half")
 
 
-def test_held_out_files_that_cannot_be_used_cost_only_their_sheet(small, flowers):
+@pytest.mark.parametrize(("name", "picture"), [("rose", "blend"), ("flowers", "histograms")])
+def test_held_out_files_that_cannot_be_used_cost_only_their_sheet(small, flowers, name, picture):
     (small / "some/rose").mkdir(parents=True)
     for file in (flowers / "rose").iterdir():
         (small / "some/rose" / file.name).write_bytes(file.read_bytes())
     for file in split(image_files([small / "some/rose"]))[1]:
         file.write_bytes(b"no picture")
-    assert run("rose", "--data", "some", "--steps", 2) == 0
-    drawn = {f.stem for f in (small / "runs/rose/figures").iterdir()}
-    assert drawn == {"pairs_training", "blend", "curves"}
+    assert run(name, "--data", "some", "--steps", 2) == 0
+    drawn = {f.stem for f in (small / f"runs/{name}/figures").iterdir()}
+    assert drawn == {"pairs_training", picture, "curves"}
 
 
 SCRIPT = """

@@ -143,7 +143,7 @@ class Run:
         header = {
             "experiment": asdict(self.experiment), "preset": self.preset, "version": __version__, "seed": self.seed,
             "threads": self.model.team.threads, "data": str(self.data.resolve()), "files": self.files,
-            "unusable": [[self.generator.files.index(file), why] for file, why in self.generator.unusable.items()],
+            "unusable": [[self.generator.row[file], why] for file, why in self.generator.unusable.items()],
             "epoch": self.epoch, "batches": self.batches, "t": self.adam.t, "loss": self.loss,
             "evaluated": self.evaluated,
             "track": self.track, "log": self.lines, "frames": frames, "limits": self.limits.given,

@@ -156,9 +156,10 @@ class AutoEncoder:
             values, parts = zip(*self.team.map(work, jobs), strict=True)
 
             def total(name: str) -> np.ndarray:
-                whole = parts[0][name].copy()  # what is kept for the next batch is nobody else's
-                for part in parts[1:]:
-                    whole += part[name]
+                first, *others = (part[name] for part in parts)
+                whole = first + others[0] if others else first.copy()  # the shards' own arrays are written to again
+                for part in others[1:]:
+                    whole += part
                 return whole
 
             return sum(values), dict(zip(parts[0], self.team.map(total, parts[0]), strict=True))

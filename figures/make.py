@@ -34,7 +34,7 @@ PICTURES = {  # of the garden's runs, and their names here
     "rose": {"figures/pairs_training.png": "rose_pairs.png", "figures/pairs_held_out.png": "rose_held_out.png",
              "figures/blend.png": "rose_blend.png", "tracked.webp": "rose_tracked.webp"},
     "sunflower": {"figures/pairs_training.png": "sunflower_pairs.webp", "figures/morph.png": "sunflower_morph.webp"},
-    "iris_calendula": {"figures/blend.png": "iris_calendula_blend.png", "figures/alphas.png": "iris_calendula_way.png"},
+    "iris_calendula": {"figures/alphas.png": "iris_calendula_way.png"},
     "flowers": {"figures/pairs_training.png": "flowers_pairs.webp", "figures/histograms.png": "flowers_histograms.png"},
 }  # fmt: skip
 STUDIES = {  # what each is given beside the default, in train's words

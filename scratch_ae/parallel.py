@@ -6,7 +6,7 @@ threads, and the same but for rounding for another.
 
 import os
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from threading import Lock
 from typing import TypeVar
 
@@ -43,12 +43,21 @@ class Team:
         Where there is only one item, the threads that would have nothing to do help BLAS with its products.
         """
         jobs = list(items)
+        results: dict[int, Result] = {}
+        left = iter(range(len(jobs)))  # shared by the threads: Python's lock lets one at a time take a number
+
+        def take() -> None:
+            for k in left:
+                results[k] = work(jobs[k])
+
         of_blas = 1 if len(jobs) > 1 else self.threads  # or each thread's product would start threads again
         with ONE_AT_A_TIME, self.blas.limit(limits=of_blas, user_api="blas"):
-            futures = [self.pool.submit(work, job) for job in jobs]
+            futures = [self.pool.submit(take) for _ in range(min(self.threads, len(jobs)))]
             try:
-                return [future.result() for future in futures]
+                wait(futures, return_when=FIRST_EXCEPTION)
             finally:
-                for future in futures:
-                    future.cancel()
-                wait(futures)  # after an error too: nobody writes any more when this returns
+                list(left)  # after an error, or Ctrl-C, nothing more is begun
+                wait(futures)  # and nobody writes any more when this returns
+        for future in futures:
+            future.result()  # which raises the error of its thread
+        return [results[k] for k in range(len(jobs))]

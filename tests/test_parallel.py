@@ -1,4 +1,5 @@
 import threading
+import time
 
 import pytest
 
@@ -70,6 +71,22 @@ def test_an_error_in_a_thread_reaches_the_caller():
 
     with pytest.raises(ValueError, match="in a thread"):
         Team(2).map(work, range(4))
+
+
+@pytest.mark.parametrize("wrong", [0, 1])
+def test_after_an_error_nothing_more_is_begun(wrong):
+    begun, meet = [], threading.Barrier(2, timeout=20)
+
+    def work(part):
+        begun.append(part)
+        meet.wait()  # both threads have begun
+        if part == wrong:
+            raise ValueError("in a thread")
+        time.sleep(0.5)
+
+    with pytest.raises(ValueError, match="in a thread"):
+        Team(2).map(work, range(6))
+    assert sorted(begun) == [0, 1]
 
 
 def test_processors():

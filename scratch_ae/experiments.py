@@ -72,7 +72,7 @@ EXPERIMENTS = {
     )
 }
 
-# For about an hour on photographs, on two cores. Without total variation: nothing but likeness is asked for.
+# For an hour on two fast cores, and longer on slow ones. Without total variation: it earns nothing on photographs.
 LONG = {"rose": 1300, "sunflower": 2000, "iris_calendula": 650, "flowers": 200}  # epochs: about 125,000 steps
 FULL = {name: replace(EXPERIMENTS[name], warm_up=1000, tv_weight=0.0, epochs=n) for name, n in LONG.items()}
 PRESETS = {"quick": EXPERIMENTS, "full": FULL}

@@ -30,7 +30,7 @@ def parser() -> Parser:
     p.add_argument("experiment", help=", ".join(EXPERIMENTS))
     p.add_argument("--data", type=Path, metavar="DIR", help="folder that holds one folder of pictures a species")
     p.add_argument("--out", type=Path, metavar="DIR", help="folder for the results (runs/EXPERIMENT)")
-    p.add_argument("--preset", choices=tuple(PRESETS), help="quick takes minutes (the default), full an hour")
+    p.add_argument("--preset", choices=tuple(PRESETS), help="quick takes minutes (the default), full an hour or more")
     p.add_argument("--epochs", type=int, metavar="N", help="train for so many passes over the training images, in all")
     p.add_argument("--steps", type=int, metavar="N", help="train for so many batches, in all")
     p.add_argument("--minutes", type=float, metavar="M", help="train for so long, from now")

@@ -30,7 +30,7 @@ def mistake(cls: type) -> type:
 
 def weights_gradient(layer: Conv2D, x: np.ndarray, gy: np.ndarray) -> np.ndarray:
     gw = np.empty_like(layer.w)
-    kernels.correlate_backward(x, layer.w, gy, gy, layer.S, layer.padding, False, np.empty_like(x), gw)
+    kernels.correlate_backward(x, layer.w, layer.y, gy, layer.S, layer.padding, layer.relu, np.empty_like(x), gw)
     return gw
 
 

@@ -21,12 +21,12 @@ STALE = 3600  # seconds after which a half-written file is nobody's any more
 
 
 def cached(files: Sequence[Path], size: int, channels: int, folder: Path, progress: Callable[[float, str], None],
-           report: Callable[[str], None]) -> np.ndarray | None:  # fmt: skip
+           report: Callable[[str], None], threads: int | None = None) -> np.ndarray | None:  # fmt: skip
     """The pictures of these files in their order: (n,) of the fields `usable` and `pixels` (size, size, channels).
 
     They are mapped from a file in `folder`, which is written first where there is none of these very files: the same
-    paths, sizes and times. It replaces one of what was in the same places before. None, told to `report`, when the disk
-    is too full or the folder cannot be written.
+    paths, sizes and times. It replaces one of what was in the same places before. So many `threads` decode, by default
+    one a processor. None, told to `report`, when the disk is too full or the folder cannot be written.
     """
     kind = np.dtype([("usable", "?"), ("pixels", "u1", (size, size, channels))])
     places = "\n".join(sorted({str(file.absolute().parent) for file in files}))
@@ -41,7 +41,7 @@ def cached(files: Sequence[Path], size: int, channels: int, folder: Path, progre
                 with contextlib.suppress(FileNotFoundError):  # another run has just put it in its place
                     if old.suffix == ".rows" or time.time() - old.stat().st_mtime > STALE:
                         old.unlink()
-            write(part, files, kind, progress)
+            write(part, files, kind, progress, threads)
             os.replace(part, whole)  # when two runs write it at once, the second replaces it by its like
         return np.memmap(whole, kind, "r", shape=(len(files),))
     except OSError as problem:
@@ -61,7 +61,8 @@ def described(file: Path) -> str:
         return f"{file.absolute()} cannot be read"
 
 
-def write(part: Path, files: Sequence[Path], kind: np.dtype, progress: Callable[[float, str], None]) -> None:
+def write(part: Path, files: Sequence[Path], kind: np.dtype, progress: Callable[[float, str], None],
+          threads: int | None) -> None:  # fmt: skip
     """Decode the files into rows on the disk, some at a time. What is unusable has pixels of 0, and is not `usable`."""
     size, _, channels = kind["pixels"].shape
 
@@ -71,7 +72,7 @@ def write(part: Path, files: Sequence[Path], kind: np.dtype, progress: Callable[
             row["pixels"], row["usable"] = load_image(file, size, channels), True
         return row
 
-    with open(part, "wb") as stream, ThreadPoolExecutor(processors()) as pool:
+    with open(part, "wb") as stream, ThreadPoolExecutor(threads or processors()) as pool:
         for first in range(0, len(files), BLOCK):
             for row in pool.map(decode, files[first : first + BLOCK]):
                 stream.write(row.tobytes())  # and not through a map, where a full disk would end the process

@@ -54,6 +54,8 @@ def read(file: Path | str) -> tuple[dict[str, np.ndarray], dict]:
         header = dict(first["header"])
         if {name: kind(array) for name, array in arrays.items()} != first["arrays"]:  # which no checksum notices
             raise ValueError("its arrays are not those that were written")
+    except PermissionError:  # says itself what is wrong, and it is not the file's content
+        raise
     except FileNotFoundError:
         raise UserError(f"there is no {file}. Train first: python -m scratch_ae.train rose") from None
     except Exception as problem:  # NumPy and zipfile raise nearly anything on a damaged file

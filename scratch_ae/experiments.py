@@ -55,9 +55,15 @@ class Experiment:
 
 
 def experiment_from(fields: dict) -> Experiment:
-    """The experiment that `dataclasses.asdict` turned into these fields; JSON has made lists of its tuples."""
-    tuples: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in fields.items()}
-    return Experiment(**tuples)
+    """The experiment that `dataclasses.asdict` turned into these fields; JSON has made lists of its tuples.
+
+    Raises UserError where they are not those of this version.
+    """
+    try:
+        tuples: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in fields.items()}
+        return Experiment(**tuples)
+    except (AttributeError, TypeError) as problem:
+        raise UserError(f"another version wrote the network's experiment ({problem})") from None
 
 
 FILTERS = (16, 32, 64, 128, 256, 256)  # of twice the width, steps would teach as much and take nearly twice as long
@@ -74,6 +80,8 @@ EXPERIMENTS = {
 
 # For an hour on two fast cores, and longer on slow ones. Without total variation: it earns nothing on photographs.
 LONG = {"rose": 1300, "sunflower": 2000, "iris_calendula": 650, "flowers": 200}  # epochs: 125,000 steps, or 196,000
-CALM = {"warm_up": 1000, "learning_rate": 1e-3, "tv_weight": 0.0}  # at 2e-3 twice the steps taught the irises no more
-FULL = {name: replace(EXPERIMENTS[name], epochs=n, **CALM) for name, n in LONG.items()}
+FULL = {  # at a rate of 2e-3 the irises learnt no more in twice as many steps
+    name: replace(EXPERIMENTS[name], warm_up=1000, learning_rate=1e-3, tv_weight=0.0, epochs=n)
+    for name, n in LONG.items()
+}
 PRESETS = {"quick": EXPERIMENTS, "full": FULL}

@@ -31,13 +31,13 @@ TRAINING, HELD_OUT = "#0072b2", "#d55e00"  # blue and vermilion, which the colou
 PICTURES = ("pairs_training", "pairs_held_out", "blend", "morph", "alphas", "histograms", "curves")
 
 
-def draw(run: Path | str, data: Path | None = None) -> list[Path]:
+def draw(run: Path | str, data: Path | None = None, threads: int | None = None) -> list[Path]:
     """Draw a run's pictures into its folder figures/, and return their files. UserError where a part is missing.
 
     `data` is where its pictures are now, if not where they were.
     """
     run = Path(run)
-    model = AutoEncoder.load(run / "checkpoint.npz")
+    model = AutoEncoder.load(run / "checkpoint.npz", threads)
     experiment, header = model.experiment, checkpoint.read(run / "checkpoint.npz")[1]
     if "data" not in header:
         raise UserError(f"{run / 'checkpoint.npz'} is no run's checkpoint: it does not say what it was trained on")
@@ -224,9 +224,10 @@ def chart(figure: Figure) -> Image.Image:
 
 
 def main(arguments: list[str]) -> int:
-    if len(arguments) != 1 or arguments[0].startswith("-"):
-        raise UserError("name the folder of one run, as in: python -m scratch_ae.figures runs/rose")
-    for file in draw(arguments[0]):
+    if len(arguments) not in (1, 2) or arguments[0].startswith("-"):
+        raise UserError("name the folder of one run, as in: python -m scratch_ae.figures runs/rose, and after it the "
+                        "folder of the pictures, if they have moved")  # fmt: skip
+    for file in draw(arguments[0], Path(arguments[1]) if len(arguments) == 2 else None):
         print(file)
     return 0
 

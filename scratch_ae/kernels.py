@@ -41,7 +41,7 @@ Bias = np.ndarray | None
 Out = np.ndarray | None  # an array to write to, or None for a new one
 Rows = tuple[int, int] | None  # from the first to before the last, or all
 
-# With AVX-512 a processor has 32 registers of 512 bits, and else at least 16 of 256.
+# With AVX-512 a processor has 32 registers of 512 bits, and else, with AVX2, 16 of 256.
 ROWS, BITS = (8, 512) if get_host_cpu_features().get("avx512f") else (4, 256)
 WIDTHS = 8, 16, 32  # columns of a tile: the narrow ones are for layers of few channels
 WIDE = WIDTHS[-1]
@@ -492,7 +492,7 @@ def scatter(
     """y (N,I,J,F), w (K,K,F,C) -> x (N,H,W,C) with size = (H,W): the adjoint of `correlate` with w (K,K,C,F), in x.
 
     With b (C,) the bias is added, and with `relu` too what is then below 0 becomes 0. x is the array to write to.
-    Of y only these `rows` are gone through: in x as many are written, S times.
+    With `rows` of y, S times as many are written in x: those that belong to them.
     """
     y, w, b = alike(y, w, np.zeros(w.shape[3], w.dtype) if b is None else b)
     K, _, _, C = w.shape

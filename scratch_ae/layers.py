@@ -44,7 +44,8 @@ class Kept:
 
     def __call__(self, name: str, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
         size = math.prod(shape)
-        if name not in self.arrays or self.arrays[name].size < size:
+        kept = self.arrays.get(name)
+        if kept is None or kept.size < size or kept.dtype != dtype:
             self.arrays[name] = np.empty(size, dtype)
         return self.arrays[name][:size].reshape(shape)
 

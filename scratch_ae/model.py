@@ -199,10 +199,9 @@ class AutoEncoder:
     def load(cls, file: Path | str, threads: int | None = None) -> "AutoEncoder":
         """The network in a file of `save`, or in a run's checkpoint.npz. Raises UserError where it cannot be read."""
         arrays, header = checkpoint.read(file)
-        try:
-            experiment = experiment_from(header["experiment"])
-        except (KeyError, TypeError) as problem:
-            raise UserError(f"{file} does not say which network it holds ({problem})") from None
+        if "experiment" not in header:
+            raise UserError(f"{file} does not say which network it holds")
+        experiment = experiment_from(header["experiment"])
         model = cls(experiment, threads=threads)
         for name, parameter in model.parameters().items():
             if name not in arrays or arrays[name].shape != parameter.shape:

@@ -6,13 +6,14 @@ threads, and the same but for rounding for another.
 
 import os
 from collections.abc import Callable, Iterable
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from threading import Lock
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from threading import Lock, current_thread
 from typing import TypeVar
 
 from threadpoolctl import ThreadpoolController
 
 ONE_AT_A_TIME = Lock()  # BLAS's number of threads is the whole process's: two teams would restore each other's
+NAME = "team of scratch_ae"  # of its threads
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -34,14 +35,17 @@ class Team:
 
     def __init__(self, threads: int | None = None):
         self.threads = threads or processors()
-        self.pool = ThreadPoolExecutor(self.threads)
+        self.pool = ThreadPoolExecutor(self.threads, NAME)
         self.blas = ThreadpoolController()
 
     def map(self, work: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
         """The results of work(item), in order. Each thread takes one item after the other.
 
         Where there is only one item, the threads that would have nothing to do help BLAS with its products.
+        RuntimeError if `work` itself calls a `map`: both would wait for each other for ever.
         """
+        if current_thread().name.startswith(NAME):
+            raise RuntimeError("Team.map: work that is shared by threads cannot be shared once more")
         jobs = list(items)
         results: dict[int, Result] = {}
         left = iter(range(len(jobs)))  # shared by the threads: Python's lock lets one at a time take a number
@@ -52,8 +56,10 @@ class Team:
 
         of_blas = 1 if len(jobs) > 1 else self.threads  # or each thread's product would start threads again
         with ONE_AT_A_TIME, self.blas.limit(limits=of_blas, user_api="blas"):
-            futures = [self.pool.submit(take) for _ in range(min(self.threads, len(jobs)))]
+            futures: list[Future[None]] = []
             try:
+                for _ in range(min(self.threads, len(jobs))):
+                    futures.append(self.pool.submit(take))
                 wait(futures, return_when=FIRST_EXCEPTION)
             finally:
                 list(left)  # after an error, or Ctrl-C, nothing more is begun

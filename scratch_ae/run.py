@@ -45,15 +45,16 @@ class Run:
         self.data, self.seed, self.preset = data, options.seed, options.preset
         training, held_out = split(image_files(species_folders(data, e.species)))
         self.limits = Limits(e, options)
+        self.said: set[str] = set()  # of files that cannot be used
         decoded = None
         if not options.no_cache and self.limits.passes(-(-len(training) // e.batch_size)) > 1:
             with Progress() as bar:
-                decoded = cached(training, e.size, e.channels, CACHE, bar.update, say)
+                decoded = cached(training, e.size, e.channels, CACHE, bar.update, say, options.threads)
         self.generator = ImageGenerator(training, e.size, e.batch_size, options.seed, e.channels, e.augment,
-                                        decoded=decoded, report=say)  # fmt: skip
+                                        decoded=decoded, report=self.say_once)  # fmt: skip
         images, files = self.generator.images(EVALUATED)
         self.parts = {"training": images}
-        self.parts["held_out"], _ = load_images(held_out, e.size, e.channels, EVALUATED, report=say)
+        self.parts["held_out"], _ = load_images(held_out, e.size, e.channels, EVALUATED, report=self.say_once)
         print(f"{len(training)} images to learn from, {len(held_out)} held out.")
         if not held_out:
             print("With a single image none can be held out, so nothing will tell whether more than it is learnt.")
@@ -160,6 +161,12 @@ class Run:
         self.batches += 1
         self.write(step=self.adam.t, epoch=self.epoch, loss=self.loss, rate=rate)
 
+    def say_once(self, line: str) -> None:
+        """Name a file that cannot be used, unless it was named before."""
+        if line not in self.said:
+            self.said.add(line)
+            say(line)
+
     def diverged(self, what: str, where: str = "") -> None:
         """Raise UserError, before anything is saved."""
         rate = self.experiment.learning_rate
@@ -186,7 +193,7 @@ class Run:
                 files = self.all[name]
                 decoded = self.generator.decoded if name == "training" else None
                 stream = ImageGenerator(files, e.size, min(64, len(files)), channels=e.channels, decoded=decoded,
-                                        report=lambda _: None)  # fmt: skip
+                                        report=self.say_once)  # fmt: skip
                 values = np.concatenate([self.qualities(images) for images in stream.epoch(0)], axis=1)
                 quality[name] = {"images": values.shape[1]} | means(values)
         self.write(step=self.adam.t, epoch=epoch, all=quality)
@@ -255,7 +262,7 @@ class Limits:
 def train(run: Run) -> int:
     """Train until a limit or a signal, and return its number or 0; evaluate and save after epochs, and at the end."""
     quality, done = "", run.done()
-    with Stop() as stop, Progress() as bar:
+    with Stop() as stop, Progress(done) as bar:
         while run.adam.t == 0 or (done < 1 and not stop.signal):  # one batch at least, so that there is what to save
             whole, done = learn(run, bar, stop, quality), run.done()
             if stop.signal and done < 1:
@@ -316,13 +323,14 @@ class Stop:
 
 
 class Progress:
-    """A bar with the time left on a terminal; elsewhere a line every half minute."""
+    """A bar with the time left on a terminal; elsewhere a line every half minute. It begins where `done` says."""
 
-    def __init__(self) -> None:
+    def __init__(self, done: float = 0) -> None:
         terminal = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"  # which cannot write over a line
         layout = "{percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}"
-        self.bar = tqdm(total=1.0, bar_format=layout, disable=not terminal, dynamic_ncols=True)
-        self.start = self.last = time.perf_counter()
+        self.bar = tqdm(total=1.0, initial=done, bar_format=layout, disable=not terminal, dynamic_ncols=True)
+        self.start, self.first = time.perf_counter(), done
+        self.last = self.start
 
     def __enter__(self) -> "Progress":
         return self
@@ -336,7 +344,7 @@ class Progress:
             self.bar.set_postfix_str(text, refresh=False)
             self.bar.update(done - self.bar.n)
         elif now - self.last > 30:
-            self.last, left = now, (now - self.start) * (1 - done) / max(done, 1e-6)
+            self.last, left = now, (now - self.start) * (1 - done) / max(done - self.first, 1e-6)
             say(f"{done:4.0%} {text}, {left / 60:.0f} min left")
 
 

@@ -67,6 +67,8 @@ def main(arguments: list[str]) -> int:
         finished = run.done() == 1  # but perhaps its pictures are not drawn
         say(f"The run in {out} is finished: {run.adam.t} steps. With more --epochs or --steps it goes on." if finished
             else f"Going on with epoch {run.epoch}, after {run.adam.t} steps.")  # fmt: skip
+        if header["threads"] != options.threads:
+            say(f"It began with --threads {header['threads']}; with {options.threads} the last bits differ.")
     else:
         run.begin(out, options.overwrite)
     try:
@@ -75,7 +77,7 @@ def main(arguments: list[str]) -> int:
             say(f"{len(run.generator.unusable)} of the training files could not be used.")
         run.preview.close()
         run.preview.save(out / "tracked.webp")
-        for file in draw(out, options.data):
+        for file in draw(out, options.data, options.threads):
             say(str(file))
         say(f"The network is in {out / checkpoint.NAME}.{best_held_out(out)}")
     except OSError as problem:
@@ -138,8 +140,10 @@ def resumed(options: argparse.Namespace, experiment: Experiment, out: Path) -> t
     begun = {**header["experiment"], "seed": header["seed"], "preset": header["preset"]}
     given: dict[str, Any] = {name: getattr(options, name) for name in (*OVERRIDES, "seed", "preset")}
     for name, value in {**given, "name": experiment.name}.items():
-        if value is not None and value != begun[name] and name != "epochs":
-            raise UserError(f"the run in {out} was begun with {name.replace('_', '-')} {begun[name]}, not {value}")
+        if value is not None and value != begun.get(name) and name != "epochs":
+            raise UserError(f"the run in {out} was begun with {name.replace('_', '-')} {begun.get(name)}, not {value}")
+    if options.track and options.track.name != Path(header["track"] or "").name:  # or its film would change midway
+        raise UserError(f"the run in {out} tracks {header['track'] or 'the first training image'}; leave --track out")
     return arrays, header
 
 

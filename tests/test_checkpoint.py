@@ -38,6 +38,15 @@ def test_what_is_no_checkpoint_is_refused_in_a_sentence(tmp_path, content):
         checkpoint.read(file)
 
 
+def test_a_file_that_may_not_be_read_is_not_called_damaged(tmp_path, monkeypatch):
+    def refused(*_, **__):
+        raise PermissionError(13, "Permission denied", "a.npz")
+
+    monkeypatch.setattr(np, "load", refused)
+    with pytest.raises(PermissionError, match=r"a\.npz"):
+        checkpoint.read(tmp_path / "a.npz")
+
+
 def test_half_a_checkpoint_is_refused(tmp_path):
     file = tmp_path / "a.npz"
     checkpoint.write(file, {"w": np.ones(30_000)}, {})

@@ -160,7 +160,7 @@ def test_curves_need_steps_but_no_evaluation(tmp_path):
 
 
 def test_the_command_wants_one_run(tmp_path):
-    for arguments in ([], ["a", "b"], ["--help"]):
+    for arguments in ([], ["a", "b", "c"], ["--help"]):
         with pytest.raises(UserError, match="name the folder of one run"):
             figures.main(arguments)
     with pytest.raises(UserError, match="there is no"):

@@ -155,6 +155,7 @@ def test_kept_memory_serves_every_size():
     assert kept("gx", (4, 3), np.dtype(np.float32)).base is not large.base
     assert kept("y", (4, 3), np.dtype(np.float32)).base is large.base
     assert kept("y", (5, 3), np.dtype(np.float32)).shape == (5, 3)
+    assert kept("y", (5, 3), np.dtype(np.float64)).dtype == np.float64
 
 
 def test_the_first_layer_has_weight_gradients_alone():

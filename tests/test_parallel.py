@@ -91,3 +91,9 @@ def test_after_an_error_nothing_more_is_begun(wrong):
 
 def test_processors():
     assert Team().threads == processors() >= 1
+
+
+def test_a_map_inside_a_map_is_refused_and_does_not_wait_for_ever():
+    team = Team(2)
+    with pytest.raises(RuntimeError, match="cannot be shared once more"):
+        team.map(lambda part: Team(1).map(abs, [part]), range(2))

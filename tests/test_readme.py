@@ -35,6 +35,7 @@ def test_every_file_of_the_package_is_in_the_table():
 
 
 def test_every_option_of_train_that_it_names_exists():
-    options = set(re.findall(r"--[a-z][a-z-]+", " ".join(re.findall(r"scratch_ae\.train [^`\n]*", README))))
-    assert options
-    assert options <= set(train.parser().format_help().replace(",", " ").replace("[", " ").split())
+    of_others = {"--archive", "--ladder", "--only", "--experiment"}  # download and bench
+    options = set(re.findall(r"--[a-z][a-z-]+", README))
+    assert len(options) > 10
+    assert options - of_others <= set(train.parser().format_help().replace(",", " ").replace("[", " ").split())

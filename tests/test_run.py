@@ -7,7 +7,7 @@ import signal
 import numpy as np
 import pytest
 
-from scratch_ae import UserError, checkpoint
+from scratch_ae import UserError, checkpoint, figures
 from scratch_ae import run as runs
 from scratch_ae.experiments import EXPERIMENTS
 from scratch_ae.model import AutoEncoder
@@ -134,8 +134,13 @@ def test_the_tracked_picture_is_tracked_on_and_pictures_may_move(small, flowers)
         run("rose", "--data", "old", "--steps", 9, "--track", track, "--out", out)
     (small / "a/tracked.webp").unlink()
     (small / "old").rename(small / "new")
+    other = next(file for file in (small / "new/rose").iterdir() if file.name != track.name)
+    with pytest.raises(UserError, match=rf"the run in a tracks .*{track.name}; leave --track out"):
+        run("rose", "--out", "a", "--resume", "--data", "new", "--track", other)
     assert run("rose", "--out", "a", "--resume", "--data", "new") == 0
     assert kill.differing(kill.state(small / "whole"), kill.state(small / "a")) == []
+    (small / "new").rename(small / "newer")
+    assert figures.main(["a", "newer"]) == 0
 
 
 def test_a_finished_run_says_so_and_totals_are_totals(small, flowers, capsys):  # noqa: F811

@@ -282,13 +282,16 @@ def test_limits():
     assert half.progress(3, 7) == pytest.approx(0.5, abs=0.01)
 
 
-def test_epochs_are_epochs_where_files_are_skipped(small, flowers):
+def test_epochs_are_epochs_where_files_are_skipped_and_each_is_named_once(small, flowers, capsys, monkeypatch):
+    monkeypatch.setattr(runs, "EVALUATED", 1)  # so that not all of them are met before the end
     (small / "some/rose").mkdir(parents=True)
     for k, file in enumerate(sorted((flowers / "rose").iterdir())):
         (small / f"some/rose/{k}.jpg").write_bytes(file.read_bytes())
         (small / f"some/rose/broken {k}.jpg").write_bytes(b"no picture")
     assert run("rose", "--data", "some", "--epochs", 2) == 0
     assert max(e["epoch"] for e in entries(small / "runs/rose")[1:]) == 2
+    said = [line for line in capsys.readouterr().out.splitlines() if line.startswith("skipped")]
+    assert len(said) == len(set(said)) == len(list((small / "some/rose").glob("broken *")))
 
 
 def test_the_rate_follows_the_cosine_and_epochs_are_shuffled_by_the_seed(small, flowers, monkeypatch):
@@ -473,3 +476,13 @@ def test_a_bar_is_drawn_only_where_lines_can_be_written_over(monkeypatch, termin
     monkeypatch.setenv("TERM", term)
     with runs.Progress() as progress:
         assert progress.bar.disable is not bar
+
+
+def test_the_time_left_of_a_run_that_goes_on_counts_from_there(capsys, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(runs.time, "perf_counter", lambda: now[0])
+    monkeypatch.setattr("sys.stderr.isatty", lambda: False, raising=False)
+    with runs.Progress(0.9) as progress:
+        now[0] = 60.0  # in which a hundredth of the whole was done
+        progress.update(0.91, "going on")
+    assert capsys.readouterr().out == " 91% going on, 9 min left\n"

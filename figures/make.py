@@ -79,7 +79,7 @@ def record(run: Path, name: str, **more: Any) -> None:
             losses.clear()
         elif "all" in entry:
             found = where | {"all": {name: rounded(values) for name, values in entry["all"].items()}}
-    if "all" not in entries[-1]:
+    if not entries or "all" not in entries[-1]:
         raise UserError(f"the run in {run} has not come to its end, go on with --resume")
     every = -(-len(points) // POINTS)
     machine = {name: value for name, value in environment().items() if value != "absent"}

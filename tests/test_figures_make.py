@@ -41,14 +41,14 @@ def test_a_result_is_what_the_log_says(small, flowers, tmp_path, monkeypatch):  
     assert [p["epoch"] for p in points] == [1, 2]
     np.testing.assert_allclose([p["loss"] for p in points], [np.mean(losses[:3]), np.mean(losses[3:])], atol=1e-6)
     lines = (small / "runs/rose/log.jsonl").read_text().splitlines(keepends=True)
-    (small / "runs/rose/log.jsonl").write_text("".join(lines[:-1]))
     unfinished = '{"step": 7, "epoch": 3, "loss": 0.1, "rate": 0.1, "time": 9}\n'  # made longer, and interrupted
     (small / "runs/rose/log.jsonl").write_text("".join(lines) + unfinished)
     with pytest.raises(UserError, match="has not come to its end"):
         make.record(small / "runs/rose", "mine")
-    (small / "runs/rose/log.jsonl").write_text("".join(lines[:-1]))
-    with pytest.raises(UserError, match="has not come to its end"):
-        make.record(small / "runs/rose", "mine")
+    for unended in (lines[:-1], lines[:1]):
+        (small / "runs/rose/log.jsonl").write_text("".join(unended))
+        with pytest.raises(UserError, match="has not come to its end"):
+            make.record(small / "runs/rose", "mine")
 
 
 def test_minutes_leave_out_what_was_no_training(small, flowers, tmp_path, monkeypatch):  # noqa: F811

@@ -54,16 +54,16 @@ class Experiment:
         need(self.pairs >= 1, f"the pairs must be at least 1, got {self.pairs}")
 
 
-def experiment_from(fields: dict) -> Experiment:
-    """The experiment that `dataclasses.asdict` turned into these fields; JSON has made lists of its tuples.
+def experiment_from(fields: dict, file: object) -> Experiment:
+    """The experiment that `dataclasses.asdict` turned into these fields of a file; JSON has made lists of its tuples.
 
-    Raises UserError where they are not those of this version.
+    Raises UserError, naming the file, where they are not those of this version.
     """
     try:
         tuples: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in fields.items()}
         return Experiment(**tuples)
     except (AttributeError, TypeError) as problem:
-        raise UserError(f"another version wrote the network's experiment ({problem})") from None
+        raise UserError(f"{file} was written by another version: its experiment does not fit ({problem})") from None
 
 
 FILTERS = (16, 32, 64, 128, 256, 256)  # of twice the width, steps would teach as much and take nearly twice as long

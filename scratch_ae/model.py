@@ -201,7 +201,7 @@ class AutoEncoder:
         arrays, header = checkpoint.read(file)
         if "experiment" not in header:
             raise UserError(f"{file} does not say which network it holds")
-        experiment = experiment_from(header["experiment"])
+        experiment = experiment_from(header["experiment"], file)
         model = cls(experiment, threads=threads)
         for name, parameter in model.parameters().items():
             if name not in arrays or arrays[name].shape != parameter.shape:

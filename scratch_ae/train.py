@@ -57,7 +57,7 @@ def main(arguments: list[str]) -> int:
     experiment, out = understood(options)
     if options.resume:
         arrays, header = resumed(options, experiment, out)
-        experiment = as_begun(options, header)
+        experiment = as_begun(options, header, out / checkpoint.NAME)
     options.seed, options.preset = options.seed or 0, options.preset or "quick"
     run = Run(experiment, options.data or find_data(experiment), options)
     describe(experiment, options.preset, run.limits)
@@ -147,7 +147,7 @@ def resumed(options: argparse.Namespace, experiment: Experiment, out: Path) -> t
     return arrays, header
 
 
-def as_begun(options: argparse.Namespace, header: dict) -> Experiment:
+def as_begun(options: argparse.Namespace, header: dict, file: Path) -> Experiment:
     """The experiment that a run was begun with; fills in those of the options that were not given."""
     if not (options.steps or options.epochs or options.minutes):
         options.steps, options.epochs, options.minutes = header["limits"]
@@ -155,7 +155,7 @@ def as_begun(options: argparse.Namespace, header: dict) -> Experiment:
     options.seed, options.preset = header["seed"], header["preset"]
     options.threads = options.threads or header["threads"]
     options.track = options.track or (Path(header["track"]) if header["track"] else None)
-    experiment = experiment_from(header["experiment"])
+    experiment = experiment_from(header["experiment"], file)
     return replace(experiment, epochs=options.epochs or experiment.epochs)
 
 

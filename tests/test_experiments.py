@@ -47,4 +47,4 @@ def test_numbers_that_do_not_fit_are_refused(change, message):
 
 def test_an_experiment_survives_json():
     for experiment in EXPERIMENTS.values():
-        assert experiment_from(json.loads(json.dumps(asdict(experiment)))) == experiment
+        assert experiment_from(json.loads(json.dumps(asdict(experiment))), "a file") == experiment

@@ -146,7 +146,7 @@ def test_load_refuses_arrays_of_another_shape(tmp_path, change):
 
 def test_load_refuses_a_header_of_another_version(tmp_path):
     other = {"experiment": {"name": "a", "depth": 3}}
-    for header, message in (({}, "does not say which"), (other, "another version.*depth")):
+    for header, message in (({}, "does not say which"), (other, "m.npz was written by another version.*depth")):
         checkpoint.write(tmp_path / "m.npz", {}, header)
         with pytest.raises(UserError, match=message):
             AutoEncoder.load(tmp_path / "m.npz")

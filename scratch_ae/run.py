@@ -22,7 +22,7 @@ from .experiments import Experiment
 from .figures import PICTURES
 from .losses import psnr, ssim
 from .model import FEW, AutoEncoder
-from .optim import Adam, cosine
+from .optim import Adam, cooldown
 from .parallel import shards
 from .preview import Preview
 
@@ -291,7 +291,7 @@ def learn(run: Run, bar: "Progress", stop: "Stop", quality: str) -> bool:
     done, begun, start = run.done(), run.adam.t, time.perf_counter()
     e = run.experiment
     for images in run.generator.epoch(run.epoch, run.batches):
-        run.step(images, cosine(e.learning_rate, done) * min(1.0, (run.adam.t + 1) / max(e.warm_up, 1)))
+        run.step(images, cooldown(e.learning_rate, done) * min(1.0, (run.adam.t + 1) / max(e.warm_up, 1)))
         run.show()
         done = run.done()
         speed = (run.adam.t - begun) * e.batch_size / (time.perf_counter() - start)

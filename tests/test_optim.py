@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from scratch_ae.gradcheck import check_adam, rejected_by
-from scratch_ae.optim import Adam, cosine
+from scratch_ae.optim import Adam, cooldown
 from scratch_ae.parallel import Team
 
 
@@ -66,7 +66,7 @@ def test_it_finds_the_bottom_of_a_bowl():
     p = {"w": np.array([3.0, -2.0])}
     adam = Adam(p)
     for t in range(500):
-        adam.step({"w": p["w"] * [1, 100]}, cosine(0.1, t / 500))
+        adam.step({"w": p["w"] * [1, 100]}, cooldown(0.1, t / 500))
     assert np.abs(p["w"]).max() < 1e-2
 
 
@@ -79,7 +79,5 @@ def test_what_would_be_lost_quietly_is_refused():
         Adam({"w": np.zeros((4, 4)).T[1:]})
 
 
-def test_cosine_falls_from_the_rate_to_nothing():
-    assert [cosine(2.0, progress) for progress in (0, 0.5, 1)] == pytest.approx([2, 1, 0])
-    assert cosine(2.0, 1.5) == pytest.approx(0)
-    assert cosine(2.0, 0.25) == pytest.approx(1 + np.sqrt(0.5))
+def test_the_rate_stays_for_long_and_then_falls_to_nothing():
+    assert [cooldown(2.0, progress) for progress in (0, 0.35, 0.7, 0.85, 0.97, 1)] == pytest.approx([2, 2, 2, 1, 0.2, 0])

@@ -19,7 +19,7 @@ from scratch_ae.experiments import EXPERIMENTS, PRESETS
 from scratch_ae.gradcheck import same
 from scratch_ae.losses import psnr, ssim
 from scratch_ae.model import AutoEncoder
-from scratch_ae.optim import cosine
+from scratch_ae.optim import cooldown
 from scratch_ae.preview import Preview
 
 SMALL = {
@@ -294,7 +294,7 @@ def test_epochs_are_epochs_where_files_are_skipped_and_each_is_named_once(small,
     assert len(said) == len(set(said)) == len(list((small / "some/rose").glob("broken *")))
 
 
-def test_the_rate_follows_the_cosine_and_epochs_are_shuffled_by_the_seed(small, flowers, monkeypatch):
+def test_the_rate_cools_down_and_epochs_are_shuffled_by_the_seed(small, flowers, monkeypatch):
     seen = []
     right = ImageGenerator.epoch
 
@@ -305,11 +305,11 @@ def test_the_rate_follows_the_cosine_and_epochs_are_shuffled_by_the_seed(small, 
     monkeypatch.setattr(ImageGenerator, "epoch", epoch)
     run("rose", "--data", flowers, "--steps", 8, "--seed", 5)
     rates = [e["rate"] for e in entries(small / "runs/rose") if "loss" in e]
-    assert rates == pytest.approx([cosine(0.002, k / 8) * min(1, (k + 1) / 2) for k in range(8)])
+    assert rates == pytest.approx([cooldown(0.002, k / 8) * min(1, (k + 1) / 2) for k in range(8)])
     assert seen[:3] == [(5, 1), (5, 2), (5, 3)]
     run("rose", "--preset", "full", "--data", flowers, "--steps", 8, "--out", "warm")
     rates = [e["rate"] for e in entries(small / "warm") if "loss" in e]
-    assert rates == pytest.approx([cosine(0.003, k / 8) * min(1, (k + 1) / 3) for k in range(8)])
+    assert rates == pytest.approx([cooldown(0.003, k / 8) * min(1, (k + 1) / 3) for k in range(8)])
 
 
 def test_the_preview_shows_the_tracked_image_and_its_reconstruction(small, flowers, monkeypatch):

@@ -191,8 +191,9 @@ def curves(log: Path, name: str) -> Image.Image:
     window = max(1, len(steps) // 100)
     means = [np.mean([s["loss"] for s in steps[k : k + window]]) for k in range(0, len(steps), window)]
     left.plot([s["step"] for s in steps[::window]], means, color=TRAINING)
-    left.set_yscale("log")
-    left.yaxis.set_minor_formatter("{x:.2g}")
+    left.set_yscale("log", subs=[2, 3, 5, 7])  # ticks between the powers of ten, as many as have room for a label
+    left.yaxis.set_major_formatter("{x:g}")
+    left.yaxis.set_minor_formatter("{x:g}")
     decorate(left, f"{name}: training loss" + (f", mean of {window} steps" if window > 1 else ""), "loss")
     for part, style, colour in (("training", ".-", TRAINING), ("held_out", ".--", HELD_OUT)):
         points = [(e["step"], e[part]["psnr"]) for e in evaluations if part in e]

@@ -80,4 +80,4 @@ def test_what_would_be_lost_quietly_is_refused():
 
 
 def test_the_rate_stays_for_long_and_then_falls_to_nothing():
-    assert [cooldown(2.0, progress) for progress in (0, 0.35, 0.7, 0.85, 1)] == pytest.approx([2, 2, 2, 1, 0])
+    assert [cooldown(2.0, progress) for progress in (0, 0.25, 0.5, 0.75, 1)] == pytest.approx([2, 2, 2, 1, 0])

@@ -16,7 +16,6 @@ import sys
 import tempfile
 import time
 from collections import deque
-from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -33,7 +32,7 @@ from .layers import Conv2D, ConvTranspose2D, Dense
 from .model import AutoEncoder
 from .optim import Adam
 from .parallel import processors
-from .peers import CONTENDERS, Process, installed, write_job
+from .peers import CONTENDERS, Process, installed, seconds, write_job
 
 AGREEMENT = 1e-3  # of loss and gradients, by norms, in float32: a pixel on its ReLU's kink alone can make 1e-4
 QUICK = 5  # turns
@@ -169,12 +168,7 @@ def product_rate(threads: int) -> float:
     """Floating-point operations a second of one large matrix product in float32."""
     a = np.ones((2048, 2048), np.float32)
     with threadpool_limits(threads, user_api="blas"):
-        times = []
-        for _ in range(4):
-            start = time.perf_counter()
-            a @ a
-            times.append(time.perf_counter() - start)
-    return 2 * 2048**3 / min(times)
+        return 2 * 2048**3 / min(seconds(lambda: a @ a) for _ in range(4))
 
 
 def table(name: str, N: int, threads: int, times: dict, peaks: dict, work: float, what: str) -> list[dict]:
@@ -267,12 +261,6 @@ def cold(_: argparse.Namespace) -> list[dict]:
     found = (f"{name[:-2].replace('_', ' ')} {value:.2f}" for name, value in row.items() if name != "what")
     print("seconds: " + ", ".join(found) + "\n")
     return [row]
-
-
-def seconds(work: Callable[[], Any]) -> float:
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
 
 
 if __name__ == "__main__":

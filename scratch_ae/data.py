@@ -185,7 +185,11 @@ class ImageGenerator:
         """`_load` of all files, by a thread that is up to `prefetch` batches ahead of whoever takes them."""
         thread = ThreadPoolExecutor(1, "prefetch")
         few = min(TOGETHER, self.batch_size)
-        jobs = (thread.submit(self._load, files[k : k + few]) for k in range(0, len(files), few))
+
+        def load(some: Sequence[Path]) -> list[tuple[Path, np.ndarray | UnusableImage]]:
+            return [(file, self._load(file)) for file in some]
+
+        jobs = (thread.submit(load, files[k : k + few]) for k in range(0, len(files), few))
         try:
             ahead = deque(itertools.islice(jobs, -(-self.prefetch * self.batch_size // few)))  # submitted here, and ...
             while ahead:
@@ -195,19 +199,14 @@ class ImageGenerator:
             with contextlib.suppress(RuntimeError):  # where the garbage collector runs this in the thread itself
                 thread.shutdown(cancel_futures=True)
 
-    def _load(self, files: Sequence[Path]) -> list[tuple[Path, np.ndarray | UnusableImage]]:
-        """Each file with its picture, or with what is wrong with it."""
-        loaded: list[tuple[Path, np.ndarray | UnusableImage]] = []
-        for file in files:
-            try:
-                row = None if self.decoded is None else self.decoded[self.row[file]]
-                if row is not None and row["usable"]:
-                    loaded.append((file, np.array(row["pixels"])))
-                else:
-                    loaded.append((file, load_image(file, self.size, self.channels)))
-            except UnusableImage as reason:
-                loaded.append((file, reason))
-        return loaded
+    def _load(self, file: Path) -> np.ndarray | UnusableImage:
+        """A file's picture, or what is wrong with it."""
+        try:
+            if self.decoded is not None and (row := self.decoded[self.row[file]])["usable"]:
+                return np.array(row["pixels"])
+            return load_image(file, self.size, self.channels)
+        except UnusableImage as reason:
+            return reason
 
 
 def mirrored_and_shifted(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -8,6 +8,7 @@ Shown are the first images in hash order (by the CRC-32 of the file's name, whic
 taken in turn.
 """
 
+import io
 import json
 import math
 from collections.abc import Sequence
@@ -216,12 +217,9 @@ def decorate(axes: Axes, title: str, y: str) -> None:
 
 def chart(figure: Figure) -> Image.Image:
     """The figure as a picture; without pyplot, so no display is asked for."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-
-    canvas = FigureCanvasAgg(figure)
-    figure.set_dpi(100)
-    canvas.draw()
-    return Image.fromarray(np.asarray(canvas.buffer_rgba())[:, :, :3].copy())
+    stream = io.BytesIO()
+    figure.savefig(stream, dpi=100)
+    return Image.open(stream).convert("RGB")
 
 
 def main(arguments: list[str]) -> int:

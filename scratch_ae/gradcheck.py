@@ -20,6 +20,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -124,9 +125,7 @@ def check_layer(layer: Layer, x: np.ndarray, gy: np.ndarray, oracle: np.ndarray 
     short = run(float32, x.astype(np.float32), gy.astype(np.float32))
     errors["float32"] = np.max([error(short[name], result[name]) for name in result])
     errors["inputs"] = float(not same((before, upstream), (variables, gy)))
-    with ThreadPoolExecutor(2) as pool:
-        runs = list(pool.map(lambda _: run(layer, x, gy), range(4)))
-    errors["threads"] = float(not all(same(result, other) for other in runs))
+    errors["threads"] = disagreement(lambda: run(layer, x, gy), result)
     return errors
 
 
@@ -137,14 +136,12 @@ def check_loss(function: Callable[..., Any], y: np.ndarray, target: np.ndarray, 
     dx, dy = np.zeros_like(y), np.zeros_like(y)
     dx[:, :, :-1], dy[:, :-1] = np.diff(y, axis=2), np.diff(y, axis=1)
     tv = (np.sqrt(dx**2 + dy**2 + EPS**2) - EPS).mean()
-    with ThreadPoolExecutor(2) as pool:
-        runs = list(pool.map(lambda _: function(y, target, tv_weight), range(4)))
     return {
         "oracle": error(value, (1 - tv_weight) * np.square(y - target).mean() + tv_weight * tv),
         "differences": error(gy, central_differences(lambda a: function(a, target, tv_weight)[0], y)),
         "complex": error(gy, complex_steps(lambda a: function(a, target, tv_weight)[0], y)),
         "inputs": float(not same(before, (y, target))),
-        "threads": float(not all(same((value, gy), other) for other in runs)),
+        "threads": disagreement(lambda: function(y, target, tv_weight), (value, gy)),
     }
 
 
@@ -170,13 +167,11 @@ def check_adam(optimiser: Callable[[dict[str, np.ndarray]], Adam], rng: np.rando
             v[k] = 0.999 * v[k] + 0.001 * g[k] ** 2
             right[k] -= 0.01 * (m[k] / (1 - 0.9**t)) / (math.sqrt(v[k] / (1 - 0.999**t)) + 1e-8)
     got, changed = five_steps(np.float64)
-    with ThreadPoolExecutor(2) as pool:
-        runs = list(pool.map(five_steps, [np.float64] * 4))
     return {
         "oracle": error(got, np.array(right)),
         "float32": error(five_steps(np.float32)[0], np.array(right)),
         "inputs": float(changed),
-        "threads": float(not all(same(got, other) for other, _ in runs)),
+        "threads": disagreement(lambda: five_steps(np.float64), (got, changed)),
     }
 
 
@@ -202,21 +197,21 @@ def check_model(experiment: Experiment, N: int, bias: float = 0.0, seed: int = 0
     gradients = real.loss_and_gradients(images)[1]
     kept = copy.deepcopy(real.parameters())
     errors = {"differences": 0.0, "complex": 0.0}
+
+    def moved(name: str, along: np.ndarray, t: np.ndarray) -> Any:  # the loss, with one array moved by t (1,) * along
+        model = shifted if np.iscomplexobj(t) else real
+        array = model.parameters()[name]
+        array[...] = kept[name] + t * along
+        value = model.loss_and_gradients(images)[0]
+        array[...] = kept[name]
+        return value
+
     for name, gradient in gradients.items():
         along = rng.normal(size=gradient.shape)
         ours, scale = (gradient * along).sum(), np.linalg.norm(gradient) * np.linalg.norm(along) / math.sqrt(along.size)
-        slopes = {}
-        array = shifted.parameters()[name]
-        array += 1e-20j * along
-        slopes["complex"] = shifted.loss_and_gradients(images)[0].imag / 1e-20
-        array -= array.imag * 1j
-        array, ends = real.parameters()[name], []
-        for sign in (1, -1):
-            array[...] = kept[name] + sign * 1e-8 * along
-            ends.append(real.loss_and_gradients(images)[0])
-        array[...] = kept[name]
-        slopes["differences"] = (ends[0] - ends[1]) / 2e-8
-        for column, slope in slopes.items():
+        f, start = partial(moved, name, along), np.zeros(1)
+        slopes = {"differences": central_differences(f, start, 1e-8), "complex": complex_steps(f, start)}
+        for column, (slope,) in slopes.items():
             errors[column] = np.maximum(errors[column], abs(ours - slope) / scale)  # which keeps a nan, as max may not
     short, batches = network(np.float32), [images, *(rng.random((2, *images.shape)))]
     found = [(short.loss_and_gradients(x.astype(np.float32))[1], real.loss_and_gradients(x)[1]) for x in batches]
@@ -227,6 +222,12 @@ def check_model(experiment: Experiment, N: int, bias: float = 0.0, seed: int = 0
     rounding = all(error(single[name], gradient) < 1e-12 for name, gradient in gradients.items())
     errors["threads"] = float(N < 2 or not same(gradients, again) or not rounding)
     return errors
+
+
+def disagreement(work: Callable[[], Any], result: Any) -> float:
+    """0 where two threads, at once and twice each, get this very result, and else 1."""
+    with ThreadPoolExecutor(2) as pool:
+        return float(not all(same(result, other) for other in pool.map(lambda _: work(), range(4))))
 
 
 def same(a: Any, b: Any) -> bool:

@@ -3,8 +3,8 @@
 Each rung is one idea more than the rung before, and is compared with the loops before it is timed.
 """
 
-import time
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 from numba import njit
@@ -13,6 +13,7 @@ from threadpoolctl import threadpool_limits
 from . import kernels, reference
 from .gradcheck import error
 from .parallel import Team, shards
+from .peers import seconds
 
 Rung = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]  # x (N,H,W,C), w (3,3,C,F), b (F,) -> y; stride 2
 
@@ -99,12 +100,8 @@ def climb(threads: int) -> None:
             off = error(rung(*small), expected)
             assert off < 1e-6, f"{rung.__name__} is off by {off:.0e}"
             x, w, b = large if rung is not loops else case(rng, 1, 16, 16, 32, 64)  # the loops would take ten minutes
-            times = []
-            for _ in range(1 if rung is loops else 7):
-                start = time.perf_counter()
-                y = rung(x, w, b)
-                times.append((time.perf_counter() - start) * 1e3)
-            work, scale = 2 * y.size * w[..., 0].size, len(large[0]) * 16 if rung is loops else 1
+            times = [1e3 * seconds(partial(rung, x, w, b)) for _ in range(1 if rung is loops else 7)]
+            work, scale = 2 * (x[..., 0].size // 4) * w.size, len(large[0]) * 16 if rung is loops else 1
             title = (rung.__doc__ or "").split("\n")[0] + " *" * (rung is loops)
             print(f"{title:88}{np.median(times) * scale:10.1f}{work / np.median(times) / 1e6:9.2f}", flush=True)
     print("\n* timed on one image of 16x16, and multiplied")

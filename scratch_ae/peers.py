@@ -21,7 +21,7 @@ import numpy as np
 
 from . import UserError, checkpoint
 from .gradcheck import error
-from .layers import Conv2D, ConvTranspose2D, Dense, Weighted
+from .layers import ConvTranspose2D, Weighted
 from .losses import EPS
 from .model import AutoEncoder
 from .optim import Adam
@@ -106,29 +106,19 @@ def for_keras(model: AutoEncoder, arrays: list[np.ndarray]) -> list[np.ndarray]:
             for layer, array in zip(owners, arrays, strict=True)]  # fmt: skip
 
 
-def turned(w: np.ndarray) -> np.ndarray:
-    """(K,K,C,F) -> (F,C,K,K), turned by half a turn."""
-    return np.ascontiguousarray(w.transpose(3, 2, 0, 1)[:, :, ::-1, ::-1])
-
-
 def for_torch(model: AutoEncoder, arrays: list[np.ndarray]) -> list[np.ndarray]:
     """Weights or gradients, in the order of `parameters`, as PyTorch lays them out for images turned by half a turn."""
-    e, rest = model.experiment, iter(arrays)
-    found: list[np.ndarray] = []
+    e, found = model.experiment, list[np.ndarray]()
     side, channels = e.size // 2 ** len(e.filters), e.filters[-1]
-    for layer in model.layers:
-        if isinstance(layer, Conv2D):
-            found += [turned(next(rest)), next(rest)]
-        elif isinstance(layer, ConvTranspose2D):
-            found += [turned(next(rest).swapaxes(2, 3)), next(rest)]
-        elif isinstance(layer, Dense):
-            w, b = next(rest), next(rest)
-            if len(found) == 2 * len(e.filters):  # the encoder's
-                found += [turned(w.reshape(side, side, channels, -1)).reshape(e.latent, -1), b]
-            else:
-                w, b = (a.T.reshape(side, side, channels, -1) for a in (w, b))
-                found += [turned(a).reshape(a.shape[3], -1).T for a in (w, b)]
-                found[-1] = found[-1].ravel()
+    corner = np.arange(side * side * channels).reshape(side, side, channels)[::-1, ::-1].transpose(2, 0, 1).ravel()
+    for a in for_keras(model, arrays):
+        if a.ndim == 4:  # (K,K,C,F) -> (F,C,K,K)
+            a = a.transpose(3, 2, 0, 1)[:, :, ::-1, ::-1]
+        else:
+            a = a.T
+            for axis in range(a.ndim):  # of a Dense layer or its bias: the numbers between encoder and code
+                a = a.take(corner, axis) if a.shape[axis] == corner.size else a
+        found.append(a)
     return found
 
 
@@ -239,10 +229,11 @@ def write_job(file: Path, model: AutoEncoder, images: np.ndarray) -> None:
     checkpoint.write(file, arrays, {"experiment": vars(model.experiment), "loss": value})
 
 
-def read_job(file: Path, threads: int) -> tuple[AutoEncoder, np.ndarray, float, list[np.ndarray]]:
-    arrays, header = checkpoint.read(file)
-    model = AutoEncoder.load(file, threads)
-    return model, arrays["images"], header["loss"], [arrays["g" + name] for name in model.parameters()]
+def seconds(work: Callable[[], Any]) -> float:
+    """How long work() takes."""
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
 
 
 def peak_mib() -> float | None:
@@ -255,24 +246,18 @@ def serve(name: str, job: str, threads: int) -> None:
     """Be a contender: print how far off our loss and gradients we are, then answer questions until the pipe closes."""
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # whatever a framework prints is no answer
-    model, images, value, wanted = read_job(Path(job), threads)
-    contender = CONTENDERS[name][1](model, images)
-    found_value, found = contender.gradients()
+    arrays, header = checkpoint.read(job)
+    model = AutoEncoder.load(job, threads)
+    contender = CONTENDERS[name][1](model, arrays["images"])
+    value, found = contender.gradients()
     layout = {"torch": for_torch, "tensorflow": for_keras}.get(CONTENDERS[name][0], lambda _, arrays: arrays)
-    wanted = layout(model, wanted)
-    flat = [np.concatenate([np.ravel(a) for a in arrays]) for arrays in (found, wanted)]
-    answers.write(json.dumps({"loss": abs(found_value - value) / value, "gradients": error(*flat)}) + "\n")
+    wanted = layout(model, [arrays["g" + parameter] for parameter in model.parameters()])
+    flat = [np.concatenate([np.ravel(a) for a in part]) for part in (found, wanted)]
+    answers.write(json.dumps({"loss": abs(value / header["loss"] - 1), "gradients": error(*flat)}) + "\n")
     for line in sys.stdin:
         what, count = line.split()
-        if what == "peak":
-            answers.write(json.dumps(peak_mib()) + "\n")
-            continue
-        times = []
-        for _ in range(int(count)):
-            start = time.perf_counter()
-            getattr(contender, what)()
-            times.append((time.perf_counter() - start) * 1e3)
-        answers.write(json.dumps(times) + "\n")
+        answer = peak_mib() if what == "peak" else [1e3 * seconds(getattr(contender, what)) for _ in range(int(count))]
+        answers.write(json.dumps(answer) + "\n")
 
 
 if __name__ == "__main__":

@@ -43,15 +43,10 @@ def zeros_before(H: int, K: int, S: int, padding: str) -> int:
     return max(last - H, 0) // 2
 
 
-def wide(*arrays: np.ndarray) -> np.dtype:
-    """float64, or complex128 where one of the arrays is complex."""
-    return np.result_type(np.float64, *arrays)
-
-
 def correlate(x: np.ndarray, w: np.ndarray, S: int, padding: str) -> np.ndarray:
     """x (N,H,W,C), w (K,K,C,F) -> y (N,I,J,F)."""
     (N, H, W, C), (K, _, _, F) = x.shape, w.shape
-    y = np.zeros((N, output_size(H, K, S, padding), output_size(W, K, S, padding), F), wide(x, w))
+    y = np.zeros((N, output_size(H, K, S, padding), output_size(W, K, S, padding), F), np.result_type(float, x, w))
     for n in range(N):
         for i, j, p, q, row, column in taps(H, W, K, S, padding):
             for c in range(C):
@@ -63,7 +58,7 @@ def correlate(x: np.ndarray, w: np.ndarray, S: int, padding: str) -> np.ndarray:
 def scatter(y: np.ndarray, w: np.ndarray, S: int, padding: str, size: tuple[int, int]) -> np.ndarray:
     """y (N,I,J,F), w (K,K,C,F) -> x (N,H,W,C) with size = (H,W): each y is spread over the pixels that it came from."""
     (N, _, _, F), (K, _, C, _), (H, W) = y.shape, w.shape, size
-    x = np.zeros((N, H, W, C), wide(y, w))
+    x = np.zeros((N, H, W, C), np.result_type(float, y, w))
     for n in range(N):
         for i, j, p, q, row, column in taps(H, W, K, S, padding):
             for c in range(C):
@@ -75,7 +70,7 @@ def scatter(y: np.ndarray, w: np.ndarray, S: int, padding: str, size: tuple[int,
 def correlate_weights(x: np.ndarray, y: np.ndarray, K: int, S: int, padding: str) -> np.ndarray:
     """x (N,H,W,C), y (N,I,J,F) -> w (K,K,C,F): every product of an input and an output, at the entry joining them."""
     (N, H, W, C), F = x.shape, y.shape[3]
-    w = np.zeros((K, K, C, F), wide(x, y))
+    w = np.zeros((K, K, C, F), np.result_type(float, x, y))
     for n in range(N):
         for i, j, p, q, row, column in taps(H, W, K, S, padding):
             for c in range(C):

@@ -8,6 +8,7 @@ import sys
 import time
 import zlib
 from argparse import Namespace
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -46,12 +47,11 @@ class Run:
         training, held_out = split(image_files(species_folders(data, e.species)))
         self.limits = Limits(e, options)
         self.said: set[str] = set()  # of files that cannot be used
-        decoded = None
-        if not options.no_cache and self.limits.passes(-(-len(training) // e.batch_size)) > 1:
-            with Progress() as bar:
-                decoded = cached(training, e.size, e.channels, CACHE, bar.update, say, options.threads)
         self.generator = ImageGenerator(training, e.size, e.batch_size, options.seed, e.channels, e.augment,
-                                        decoded=decoded, report=self.say_once)  # fmt: skip
+                                        report=self.say_once)  # fmt: skip
+        if not options.no_cache and self.limits.progress(len(self.generator), 1) < 1:  # pictures are needed twice
+            with Progress() as bar:
+                self.generator.decoded = cached(training, e.size, e.channels, CACHE, bar.update, say, options.threads)
         images, files = self.generator.images(EVALUATED)
         self.parts = {"training": images}
         self.parts["held_out"], _ = load_images(held_out, e.size, e.channels, EVALUATED, report=self.say_once)
@@ -71,7 +71,6 @@ class Run:
         self.model = AutoEncoder(e, options.seed, options.threads)
         self.adam = Adam(self.model.parameters())
         self.all = {"training": training, "held_out": held_out}
-        self.counts = {name: len(files) for name, files in self.all.items()}
         self.files = fingerprint(training + held_out)
         self.track = str(options.track.resolve()) if options.track else None
         self.limits.start = time.perf_counter()  # minutes are those of training
@@ -112,7 +111,8 @@ class Run:
             (out / "figures" / f"{name}.png").unlink(missing_ok=True)
         self.cut_log(0)
         threads, experiment = self.model.team.threads, asdict(self.experiment)
-        self.write(version=__version__, experiment=experiment, seed=self.seed, threads=threads, images=self.counts)
+        images = {name: len(files) for name, files in self.all.items()}
+        self.write(version=__version__, experiment=experiment, seed=self.seed, threads=threads, images=images)
 
     def resume(self, out: Path, arrays: dict[str, np.ndarray], header: dict[str, Any]) -> None:
         """Go on from what `save` wrote. UserError where the pictures are others."""
@@ -172,32 +172,25 @@ class Run:
         rate = self.experiment.learning_rate
         raise UserError(f"{what} after {self.adam.t} steps; try a --learning-rate below {rate:.2g}{where}")
 
-    def evaluate(self, epoch: int) -> dict[str, dict[str, float]]:
-        """Mean PSNR and SSIM over the fixed images of each part, at the present weights."""
-        quality: dict[str, dict[str, float]] = {}
+    def evaluate(self, epoch: int, all_of_them: bool = False) -> dict[str, dict[str, float]]:
+        """Mean PSNR and SSIM of each part at the present weights: over its fixed images, or over all, streamed."""
+        e, quality = self.experiment, dict[str, dict[str, float]]()
         for name, images in self.parts.items():
-            if len(images):
-                true = images.astype(np.float32) / 255
-                quality[name] = means(self.qualities(true))
-                if not math.isfinite(quality[name]["psnr"]):
-                    self.diverged(f"the PSNR is {quality[name]['psnr']}")
-        self.write(step=self.adam.t, epoch=epoch, **quality)
-        say(f"epoch {epoch:3}, step {self.adam.t:5}: {in_words(quality)}")
+            if not len(images):
+                continue
+            batches: Iterable[np.ndarray] = [images.astype(np.float32) / 255]
+            if all_of_them:
+                files, decoded = self.all[name], self.generator.decoded if name == "training" else None
+                batches = ImageGenerator(files, e.size, min(64, len(files)), channels=e.channels, decoded=decoded,
+                                         report=self.say_once).epoch(0)  # fmt: skip
+            values = np.concatenate([self.qualities(batch) for batch in batches], axis=1)
+            count = {"images": values.shape[1]} if all_of_them else {}
+            quality[name] = count | dict(zip(("psnr", "ssim"), values.mean(axis=1).tolist(), strict=True))
+            if not math.isfinite(quality[name]["psnr"]):
+                self.diverged(f"the PSNR is {quality[name]['psnr']}")
+        self.write(step=self.adam.t, epoch=epoch, **({"all": quality} if all_of_them else quality))
+        say(f"{'over all images' if all_of_them else f'epoch {epoch:3}, step {self.adam.t:5}'}: {in_words(quality)}")
         return quality
-
-    def evaluate_all(self, epoch: int) -> None:
-        """Mean PSNR and SSIM over all images of each part, streamed, at the end of a run."""
-        e, quality = self.experiment, {}
-        for name in self.parts:
-            if len(self.parts[name]):
-                files = self.all[name]
-                decoded = self.generator.decoded if name == "training" else None
-                stream = ImageGenerator(files, e.size, min(64, len(files)), channels=e.channels, decoded=decoded,
-                                        report=self.say_once)  # fmt: skip
-                values = np.concatenate([self.qualities(images) for images in stream.epoch(0)], axis=1)
-                quality[name] = {"images": values.shape[1]} | means(values)
-        self.write(step=self.adam.t, epoch=epoch, all=quality)
-        say(f"over all images: {in_words(quality)}")
 
     def qualities(self, true: np.ndarray) -> np.ndarray:
         """PSNR and SSIM of each image (N,H,W,C) beside what the network makes of it: (2, N)."""
@@ -224,11 +217,6 @@ class Run:
         self.lines += 1
 
 
-def means(values: np.ndarray) -> dict[str, float]:
-    """Of `Run.qualities`, by name."""
-    return dict(zip(("psnr", "ssim"), values.mean(axis=1).tolist(), strict=True))
-
-
 def in_words(quality: dict[str, dict[str, float]]) -> str:
     return ";  ".join(f"{n.replace('_', ' ')} {r['psnr']:5.2f} dB, SSIM {r['ssim']:.3f}" for n, r in quality.items())
 
@@ -248,10 +236,6 @@ class Limits:
         self.epochs = options.epochs if self.steps or self.minutes else experiment.epochs
         self.given = options.steps, options.epochs, options.minutes
         self.start = time.perf_counter()
-
-    def passes(self, batches: int) -> float:
-        """Over the pictures, of so many batches, at most."""
-        return min(self.epochs or math.inf, (self.steps or math.inf) / batches)
 
     def progress(self, steps: int, epochs: float) -> float:
         elapsed = (time.perf_counter() - self.start) / 60
@@ -275,7 +259,7 @@ def train(run: Run) -> int:
                 run.evaluated = [done, run.adam.t]
                 quality = f" PSNR {run.evaluate(epoch)['training']['psnr']:.1f}"
                 if done == 1:
-                    run.evaluate_all(epoch)
+                    run.evaluate(epoch, True)
                 run.save()
         if stop.signal:
             if run.adam.t > run.evaluated[1] and done < 1:  # an evaluation is saved with its step

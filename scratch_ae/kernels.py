@@ -45,7 +45,10 @@ Rows = tuple[int, int] | None  # from the first to before the last, or all
 ROWS, BITS = (8, 512) if get_host_cpu_features().get("avx512f") else (4, 256)
 WIDTHS = 8, 16, 32  # columns of a tile: the narrow ones are for layers of few channels
 WIDE = WIDTHS[-1]
-NARROW = 32  # pixels of a line: images that are narrower stand side by side in it
+# Images that are narrower than a line stand in it side by side. A line reads all weights, so it is longer where these
+# are many and have left the cache since the line before.
+NARROW, LONG = 32, 96  # pixels of a line
+MANY = 2**18  # weights
 
 
 # ------------------------------------------------------------------------------------------------- the tile
@@ -194,8 +197,8 @@ def weights_line(x, top, H, S, y, w):
     pixels, sums, width = y.reshape(-1), w.reshape(-1), min(F, WIDE)
     for p in range(max(0, -top), min(K, H - top)):
         row = x[(top + p) % len(x)].reshape(-1)
-        for f in range(0, F, width):
-            for k in range(0, K * C, ROWS):
+        for k in range(0, K * C, ROWS):  # in the order of memory, since they may come from afar
+            for f in range(0, F, width):
                 w_at, x_at, y_at = ((p * K * C + k) * F + f, F), (k, 1, S * C), (f, F)
                 tile(width, min(ROWS, K * C - k), sums, w_at, row, x_at, pixels, y_at, T)
 
@@ -208,8 +211,8 @@ def transposed_weights_line(y, x, top, H, S, w):
     for p in range(max(0, -top), min(K, H - top)):
         row = x[(top + p) % len(x)].reshape(-1)
         for q in range(K):
-            for c in range(0, C, width):
-                for f in range(0, F, ROWS):
+            for f in range(0, F, ROWS):
+                for c in range(0, C, width):
                     w_at, y_at, x_at = (((p * K + q) * F + f) * C + c, C), (f, 1, step), (q * C + c, S * C)
                     tile(width, min(ROWS, F - f), sums, w_at, pixels, y_at, row, x_at, T)
 
@@ -218,10 +221,10 @@ def transposed_weights_line(y, x, top, H, S, w):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def side_by_side(N, W, J, K, S, Q):
-    """(images in a line, pixels of y from one to the next): about NARROW pixels, with room for zeros between images."""
-    step = -(-max(Q + W, (J - 1) * S + K) // S)
-    return max(1, min(N, NARROW // step)), step
+def side_by_side(N, W, J, w, S, Q):
+    """(images in a line, pixels of y from one to the next), with room for zeros between images."""
+    step = -(-max(Q + W, (J - 1) * S + len(w)) // S)
+    return max(1, min(N, (NARROW if w.size < MANY else LONG) // step)), step
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
@@ -306,7 +309,7 @@ def store(line, step, b, relu, y, n, images, row):
 def convolution(x, w, b, relu, S, P, Q, y, first, last):
     """Rows first to last of y = correlate(x, w) + b: x (N,H,W,C), w (K,K,C,F'), b (F,), y (N,I,J,F)."""
     (N, H, W, C), (_, _, J, _), (K, _, _, wide) = x.shape, y.shape, w.shape
-    G, step = side_by_side(N, W, J, K, S, Q)
+    G, step = side_by_side(N, W, J, w, S, Q)
     x_lines, y_line = np.zeros((K + S, G * step * S, C), x.dtype), np.empty((G * step, wide), x.dtype)
     for n in range(0, N, G):
         images = min(G, N - n)
@@ -328,7 +331,7 @@ def convolution_backward(x, w, y, gy, relu, S, P, Q, gx, gw, gb):
     w (K,K,F,C'), gw (K,K,C,F').
     """
     (N, H, W, C), (_, I, J, _), (K, _, _, wide) = x.shape, y.shape, gw.shape
-    G, step = side_by_side(N, W, J, K, S, Q)
+    G, step = side_by_side(N, W, J, w, S, Q)
     x_lines, gz_line = np.zeros((K + S, G * step * S, C), x.dtype), np.zeros((G * step, wide), x.dtype)
     gx_lines, no_bias = np.empty((K + S, G * step * S, w.shape[3]), x.dtype), np.zeros(C, x.dtype)
     for n in range(0, N, G):
@@ -355,7 +358,7 @@ def transposed_convolution(x, w, b, relu, S, P, Q, y, first, last):
     Only those rows of y that lie between the first ones that row first and row last of x reach.
     """
     (N, I, J, F), (_, H, W, _), (K, _, _, wide) = x.shape, y.shape, w.shape
-    G, step = side_by_side(N, W, J, K, S, Q)
+    G, step = side_by_side(N, W, J, w, S, Q)
     x_line, y_lines = np.zeros((G * step, F), x.dtype), np.empty((K + S, G * step * S, wide), x.dtype)
     for n in range(0, N, G):
         images = min(G, N - n)
@@ -377,7 +380,7 @@ def transposed_convolution_backward(x, w, y, gy, relu, S, P, Q, gx, gw, gb):
     w (K,K,C',F'), gw (K,K,F,C').
     """
     (N, I, J, F), (_, H, W, _), (K, _, C, wide) = x.shape, y.shape, w.shape
-    G, step = side_by_side(N, W, J, K, S, Q)
+    G, step = side_by_side(N, W, J, w, S, Q)
     gz_lines, x_line = np.zeros((K + S, G * step * S, C), x.dtype), np.zeros((G * step, F), x.dtype)
     gx_line, no_bias = np.empty((G * step, wide), x.dtype), np.zeros(F, x.dtype)
     for n in range(0, N, G):

@@ -96,6 +96,33 @@ def test_wide_lines_and_many_channels(dtype, shape, K, S):
     assert_all_equal_the_loops(dtype, shape, K, S, "valid", False, 1)
 
 
+def test_where_weights_are_many_more_images_stand_in_a_line(monkeypatch):
+    """They are compared with each image alone, since the loops would take minutes."""
+    rng, N, C, F = np.random.default_rng(0), 50, 150, 200
+    if config.DISABLE_JIT:  # then a few are as good: what is compiled already, would not look at MANY again
+        C, F = 3, 4
+        monkeypatch.setattr(kernels, "MANY", 1)
+    x, w, b = rng.normal(size=(N, 3, 2, C)), rng.normal(size=(3, 3, C, F)), rng.normal(size=F)
+    assert w.size >= kernels.MANY
+
+    def assert_together_as_alone(forward, backward, *size):
+        def work(part):
+            y = forward(x[part], w, 2, "same", *size, b, True)
+            gy = np.random.default_rng(1).normal(size=(N, *y.shape[1:]))[part]
+            gx, gw = np.empty_like(x[part]), np.empty_like(w)
+            return y, gx, gw, backward(x[part], w, y, gy, 2, "same", True, gx, gw)
+
+        y, gx, gw, gb = work(slice(N))
+        ys, gxs, gws, gbs = zip(*(work(slice(n, n + 1)) for n in range(N)), strict=True)
+        assert np.array_equal(y, np.concatenate(ys))
+        assert np.array_equal(gx, np.concatenate(gxs))
+        assert error(gw, sum(gws)) < 1e-12
+        assert error(gb, sum(gbs)) < 1e-12
+
+    assert_together_as_alone(kernels.correlate, kernels.correlate_backward)
+    assert_together_as_alone(kernels.scatter, kernels.scatter_backward, (6, 4))
+
+
 @pytest.mark.parametrize("dtype", TOLERANCE)
 @pytest.mark.parametrize("width", kernels.WIDTHS)
 def test_the_tile_is_a_product_for_every_number_of_rows(dtype, width):

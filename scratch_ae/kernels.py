@@ -42,7 +42,7 @@ Out = np.ndarray | None  # an array to write to, or None for a new one
 Rows = tuple[int, int] | None  # from the first to before the last, or all
 
 # With AVX-512 a processor has 32 registers of 512 bits, and else, with AVX2, 16 of 256.
-ROWS, BITS = (8, 512) if get_host_cpu_features().get("avx512f") else (4, 256)
+ROWS, BITS = (8, 512) if get_host_cpu_features().get("avx512f") else (6, 256)
 WIDTHS = 8, 16, 32  # columns of a tile: the narrow ones are for layers of few channels
 WIDE = WIDTHS[-1]
 # Images that are narrower than a line stand in it side by side. A line reads all weights, so it is longer where these
@@ -160,33 +160,35 @@ def unrolled(context, builder, kinds, values, width, rows):
 # A line (pixels, channels) holds a row of one image, or of several small ones side by side with zeros between. Of the
 # larger image K + S lines are held at a time: row r is x[r % (K + S)]. `top` is the row of x that the kernel's first
 # one falls on; outside the image everything is 0. What is a tile's columns or its sums has as many channels as fill
-# whole tiles, with zeros after the last.
+# whole tiles, with zeros after the last. The weights that are multiplied come in `panels` of some of their columns.
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def correlate_line(x, top, H, S, w, y):
     """y[j,f] += sum_pqc x[top+p, j*S+q, c] * w[p,q,c,f]"""
-    (K, _, C, F), T = w.shape, len(y)
+    (_, K, _, C, panel), (T, F) = w.shape, y.shape
     sums, weights, width = y.reshape(-1), w.reshape(-1), min(F, WIDE)
     for p in range(max(0, -top), min(K, H - top)):
         pixels = x[(top + p) % len(x)].reshape(-1)
         for f in range(0, F, width):
+            w_at = (f // panel * K + p) * K * C * panel + f % panel, panel
             for j in range(0, T, ROWS):
-                y_at, x_at, w_at = (j * F + f, F), (j * S * C, S * C, 1), (p * K * C * F + f, F)
+                y_at, x_at = (j * F + f, F), (j * S * C, S * C, 1)
                 tile(width, min(ROWS, T - j), sums, y_at, pixels, x_at, weights, w_at, K * C)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def scatter_line(y, w, x, top, first, H, S):
     """x[top+p, j*S+q, c] += sum_f y[j,f] * w[p,q,f,c], of x only rows first to H"""
-    (K, _, F, C), (T, step) = w.shape, y.shape
+    (_, K, _, F, panel), (T, step), C = w.shape, y.shape, x.shape[2]
     pixels, weights, width = y.reshape(-1), w.reshape(-1), min(C, WIDE)
     for p in range(max(0, first - top), min(K, H - top)):
         sums = x[(top + p) % len(x)].reshape(-1)
         for q in range(K):
             for c in range(0, C, width):
+                w_at = ((c // panel * K + p) * K + q) * F * panel + c % panel, panel
                 for j in range(0, T, ROWS):
-                    x_at, y_at, w_at = ((j * S + q) * C + c, S * C), (j * step, step, 1), ((p * K + q) * F * C + c, C)
+                    x_at, y_at = ((j * S + q) * C + c, S * C), (j * step, step, 1)
                     tile(width, min(ROWS, T - j), sums, x_at, pixels, y_at, weights, w_at, F)
 
 
@@ -221,9 +223,18 @@ def transposed_weights_line(y, x, top, H, S, w):
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
+def tiled(columns):
+    """So many columns, or as many more as fill whole tiles."""
+    for width in WIDTHS:
+        if columns <= width:
+            return width
+    return -(-columns // WIDE) * WIDE
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
 def side_by_side(N, W, J, w, S, Q):
     """(images in a line, pixels of y from one to the next), with room for zeros between images."""
-    step = -(-max(Q + W, (J - 1) * S + len(w)) // S)
+    step = -(-max(Q + W, (J - 1) * S + w.shape[1]) // S)
     return max(1, min(N, (NARROW if w.size < MANY else LONG) // step)), step
 
 
@@ -303,14 +314,15 @@ def store(line, step, b, relu, y, n, images, row):
 # ------------------------------------------------------------------- forward and backward, through all images
 
 # P rows of zeros are above x, and Q columns of them left of it. C' and F' are C and F with zeros to whole tiles.
+# What is called w (K,K,C,F') here are its `panels`.
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def convolution(x, w, b, relu, S, P, Q, y, first, last):
     """Rows first to last of y = correlate(x, w) + b: x (N,H,W,C), w (K,K,C,F'), b (F,), y (N,I,J,F)."""
-    (N, H, W, C), (_, _, J, _), (K, _, _, wide) = x.shape, y.shape, w.shape
+    (N, H, W, C), (_, _, J, F), K = x.shape, y.shape, w.shape[1]
     G, step = side_by_side(N, W, J, w, S, Q)
-    x_lines, y_line = np.zeros((K + S, G * step * S, C), x.dtype), np.empty((G * step, wide), x.dtype)
+    x_lines, y_line = np.zeros((K + S, G * step * S, C), x.dtype), np.empty((G * step, tiled(F)), x.dtype)
     for n in range(0, N, G):
         images = min(G, N - n)
         sums = y_line[: (images - 1) * step + J]
@@ -330,10 +342,10 @@ def convolution_backward(x, w, y, gy, relu, S, P, Q, gx, gw, gb):
 
     w (K,K,F,C'), gw (K,K,C,F').
     """
-    (N, H, W, C), (_, I, J, _), (K, _, _, wide) = x.shape, y.shape, gw.shape
+    (N, H, W, C), (_, I, J, F), K = x.shape, y.shape, w.shape[1]
     G, step = side_by_side(N, W, J, w, S, Q)
-    x_lines, gz_line = np.zeros((K + S, G * step * S, C), x.dtype), np.zeros((G * step, wide), x.dtype)
-    gx_lines, no_bias = np.empty((K + S, G * step * S, w.shape[3]), x.dtype), np.zeros(C, x.dtype)
+    x_lines, gz_line = np.zeros((K + S, G * step * S, C), x.dtype), np.zeros((G * step, tiled(F)), x.dtype)
+    gx_lines, no_bias = np.empty((K + S, G * step * S, tiled(C)), x.dtype), np.zeros(C, x.dtype)
     for n in range(0, N, G):
         images = min(G, N - n)
         gz = gz_line[: (images - 1) * step + J]
@@ -357,9 +369,9 @@ def transposed_convolution(x, w, b, relu, S, P, Q, y, first, last):
 
     Only those rows of y that lie between the first ones that row first and row last of x reach.
     """
-    (N, I, J, F), (_, H, W, _), (K, _, _, wide) = x.shape, y.shape, w.shape
+    (N, I, J, F), (_, H, W, C), K = x.shape, y.shape, w.shape[1]
     G, step = side_by_side(N, W, J, w, S, Q)
-    x_line, y_lines = np.zeros((G * step, F), x.dtype), np.empty((K + S, G * step * S, wide), x.dtype)
+    x_line, y_lines = np.zeros((G * step, F), x.dtype), np.empty((K + S, G * step * S, tiled(C)), x.dtype)
     for n in range(0, N, G):
         images = min(G, N - n)
         start = max(first - (K - 1) // S, 0)  # the rows before reach into these, too
@@ -379,10 +391,10 @@ def transposed_convolution_backward(x, w, y, gy, relu, S, P, Q, gx, gw, gb):
 
     w (K,K,C',F'), gw (K,K,F,C').
     """
-    (N, I, J, F), (_, H, W, _), (K, _, C, wide) = x.shape, y.shape, w.shape
+    (N, I, J, F), (_, H, W, C), K = x.shape, y.shape, w.shape[1]
     G, step = side_by_side(N, W, J, w, S, Q)
-    gz_lines, x_line = np.zeros((K + S, G * step * S, C), x.dtype), np.zeros((G * step, F), x.dtype)
-    gx_line, no_bias = np.empty((G * step, wide), x.dtype), np.zeros(F, x.dtype)
+    gz_lines, x_line = np.zeros((K + S, G * step * S, tiled(C)), x.dtype), np.zeros((G * step, F), x.dtype)
+    gx_line, no_bias = np.empty((G * step, tiled(F)), x.dtype), np.zeros(F, x.dtype)
     for n in range(0, N, G):
         images = min(G, N - n)
         T = (images - 1) * step + J
@@ -401,21 +413,6 @@ def transposed_convolution_backward(x, w, y, gy, relu, S, P, Q, gx, gw, gb):
 # ------------------------------------------------------------------------------------- the maps, for arrays
 
 
-def tiled(columns: int) -> int:
-    """So many columns, or as many more as fill whole tiles."""
-    return next((width for width in WIDTHS if columns <= width), -(-columns // WIDE) * WIDE)
-
-
-def widened(w: np.ndarray) -> np.ndarray:
-    """w (K,K,C,F) -> (K,K,C,F'), with zeros after the last channel."""
-    *before, F = w.shape
-    if tiled(F) == F:
-        return w
-    wide = np.zeros((*before, tiled(F)), w.dtype)
-    wide[..., :F] = w
-    return wide
-
-
 def zeros_for(gw: np.ndarray, w: np.ndarray) -> np.ndarray:
     """Zeros (K,K,C,F') of w's type to sum gw (K,K,C,F) in: gw itself, where no channel is missing."""
     if tiled(gw.shape[3]) > gw.shape[3] or gw.dtype != w.dtype or not gw.flags.c_contiguous:
@@ -425,24 +422,33 @@ def zeros_for(gw: np.ndarray, w: np.ndarray) -> np.ndarray:
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def exchange(w, found):
-    """w (K,K,C,F) -> found (K,K,F,C'), a few columns at a time: to go along F first, or C, leaves the cache."""
-    (K, _, C, _), (_, _, F, _) = w.shape, found.shape
+def fill(w, found):
+    """`panels`, in the order of w's memory, whose last axes may be exchanged."""
+    (K, _, C, _), (G, _, _, _, width) = w.shape, found.shape
+    rows = C if w.strides[2] < w.strides[3] else 1
     for p in range(K):
         for q in range(K):
-            for first in range(0, C, WIDE):
-                part = w[p, q, first : first + WIDE]
-                for f in range(F):
-                    to, of = found[p, q, f, first : first + WIDE], part[:, f]
-                    for c in range(len(of)):
-                        to[c] = of[c]
+            for first in range(0, C, rows):
+                for g in range(G):
+                    part, to = w[p, q, :, g * width : (g + 1) * width], found[g, p, q]
+                    for c in range(first, first + rows):
+                        for k in range(part.shape[1]):
+                            to[c, k] = part[c, k]
 
 
-def exchanged(w: np.ndarray) -> np.ndarray:
-    """w (K,K,C,F) -> (K,K,F,C'), with zeros after the last channel."""
-    K, _, C, F = w.shape
-    found = (np.empty if tiled(C) == C else np.zeros)((K, K, F, tiled(C)), w.dtype)
-    exchange(w, found)
+def panels(w: np.ndarray, C: int, apart: bool = True) -> np.ndarray:
+    """w (K,K,C or fewer,F) -> (G,K,K,C,width), the columns 0 to width, then the next ones; zeros where w has none.
+
+    With `apart` a panel is as wide as a tile, which then reads numbers that lie together. In w its lines are F numbers
+    apart, and a cache has room for few at such addresses. To copy them does not pay for one image.
+    """
+    K, _, rows, F = w.shape
+    width = min(tiled(F), WIDE) if apart else tiled(F)
+    if (rows, F) == (C, width) and w.flags.c_contiguous:
+        return w[None]
+    shape = tiled(F) // width, K, K, C, width
+    found = (np.empty if (rows, F) == (C, tiled(F)) else np.zeros)(shape, w.dtype)
+    fill(w, found)
     return found
 
 
@@ -470,7 +476,7 @@ def correlate(
     (N, H, W, _), (K, _, _, F) = x.shape, w.shape
     size, before = places(H, W, K, S, padding)
     y = np.empty((N, *size, F), x.dtype) if y is None else y
-    convolution(x, widened(w), b, relu, S, *before, y, *(rows or (0, size[0])))
+    convolution(x, panels(w, w.shape[2], len(x) > 1), b, relu, S, *before, y, *(rows or (0, size[0])))
     return y
 
 
@@ -482,7 +488,7 @@ def correlate_backward(
     x, w, y, gy = alike(x, w, y, gy)
     sums, gb = zeros_for(gw, w), np.zeros(w.shape[3], np.result_type(np.float64, w))
     _, before = places(x.shape[1], x.shape[2], len(w), S, padding)
-    convolution_backward(x, exchanged(w), y, gy, relu, S, *before, gx, sums, gb)
+    convolution_backward(x, panels(w.swapaxes(2, 3), w.shape[3]), y, gy, relu, S, *before, gx, sums, gb)
     if sums is not gw:
         gw[:] = sums[..., : w.shape[3]]
     return gb.astype(w.dtype)
@@ -501,7 +507,7 @@ def scatter(
     K, _, _, C = w.shape
     x = np.empty((len(y), *size, C), y.dtype) if x is None else x
     before = places(*size, K, S, padding)[1]
-    transposed_convolution(y, widened(w), b, relu, S, *before, x, *(rows or (0, y.shape[1])))
+    transposed_convolution(y, panels(w, w.shape[2], len(y) > 1), b, relu, S, *before, x, *(rows or (0, y.shape[1])))
     return x
 
 
@@ -513,7 +519,8 @@ def scatter_backward(
     y, w, x, gx = alike(y, w, x, gx)
     sums, gb = zeros_for(gw, w), np.zeros(w.shape[3], np.result_type(np.float64, w))
     _, before = places(x.shape[1], x.shape[2], len(w), S, padding)
-    transposed_convolution_backward(y, exchanged(widened(w)), x, gx, relu, S, *before, gy, sums, gb)
+    exchanged = panels(w.swapaxes(2, 3), tiled(w.shape[3]))
+    transposed_convolution_backward(y, exchanged, x, gx, relu, S, *before, gy, sums, gb)
     if sums is not gw:
         gw[:] = sums[..., : w.shape[3]]
     return gb.astype(w.dtype)

@@ -166,8 +166,23 @@ def test_without_more_there_is_no_bias_and_no_relu():
 
 def test_channels_fill_whole_tiles_and_tiles_whole_registers():
     assert [kernels.tiled(n) for n in (1, 8, 9, 16, 17, 32, 33, 64, 65)] == [8, 8, 16, 16, 32, 32, 64, 64, 96]
-    assert (kernels.ROWS, kernels.BITS) in ((8, 512), (4, 256))
+    assert (kernels.ROWS, kernels.BITS) in ((8, 512), (6, 256))
     assert all(width * 32 % min(kernels.BITS, width * 32) == width * 32 % 256 == 0 for width in kernels.WIDTHS)
+
+
+@pytest.mark.parametrize("exchange", [False, True])
+@pytest.mark.parametrize(
+    ("F", "apart", "width"), [(3, True, 8), (8, True, 8), (12, False, 16), (33, True, 32), (33, False, 64)]
+)
+@pytest.mark.parametrize(("C", "rows"), [(5, 5), (5, 8), (32, 32)])
+def test_panels_hold_each_weight_once_and_else_zeros(C, rows, F, apart, width, exchange):
+    w = np.random.default_rng(C).normal(size=(2, 2, F, C) if exchange else (2, 2, C, F))
+    w = w.swapaxes(2, 3) if exchange else w
+    expected = np.zeros((-(-F // width), 2, 2, rows, width))
+    for p, q, c, f in np.ndindex(w.shape):
+        expected[f // width, p, q, c, f % width] = w[p, q, c, f]
+    np.full((len(expected), 2, 2, rows, width), np.nan)  # its memory is taken next, and has to be cleared
+    assert np.array_equal(kernels.panels(w, rows, apart), expected)
 
 
 @pytest.mark.parametrize("C", [3, 16])  # in one case the tile is wider than the channels, in the other not
@@ -210,7 +225,7 @@ import scratch_ae.kernels
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-@pytest.mark.parametrize(("wide", "expected"), [(True, (8, 512)), (False, (4, 256))])
+@pytest.mark.parametrize(("wide", "expected"), [(True, (8, 512)), (False, (6, 256))])
 def test_either_width_of_registers(wide, expected, tmp_path):
     """As a processor with AVX-512 compiles it, and one without; the latter runs everywhere."""
     code = f"""

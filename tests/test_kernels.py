@@ -199,7 +199,7 @@ def test_the_weights_gradient_goes_to_any_array(C):
         for gw in (plain, other, apart[..., ::2]):
             backward(of, np.ones_like(right), to, to, 2, "same", False, np.empty_like(of), gw)
         assert error(plain, expected) < 1e-12
-        assert error(other, expected) < 1e-6
+        assert np.array_equal(other, plain.astype(np.float32))  # summed in float64, rounded once
         assert np.array_equal(apart[..., ::2], plain)
         assert (apart[..., 1::2] == 7).all()
 

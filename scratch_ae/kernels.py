@@ -13,7 +13,8 @@ backward of the transposed one. Bias and ReLU, and their gradients, are done whi
 
 Every function that numba keeps compiled is in this file, since its cache notices no change in another. They release
 Python's lock, so that threads run side by side. float32, float64 and complex128 all work: the complex numbers are
-there for the gradient checks, which is why squares are d*d and branches look at the real part.
+there for the gradient checks, which is why squares are d*d and branches look at the real part. Only their tile is the
+plain one: nobody waits for it, and to compile another would take longer than the checks.
 """
 
 import os
@@ -59,7 +60,7 @@ def tile(width, rows, y, y_at, a, a_at, b, b_at, length):
 
     The arrays are flat, and the tuples say where in them: y[r,v] is y[y_at[0] + r*y_at[1] + v], a[r,k] is
     a[a_at[0] + r*a_at[1] + k*a_at[2]], and b[k,v] is b[b_at[0] + k*b_at[1] + v]. This is what a call means, and what
-    it does with NUMBA_DISABLE_JIT=1; in compiled code it becomes `registers`.
+    it does for complex numbers and with NUMBA_DISABLE_JIT=1; else, in compiled code, it becomes `registers`.
     """
     for r in range(rows):
         sums = y[y_at[0] + r * y_at[1] :][:width]
@@ -69,10 +70,17 @@ def tile(width, rows, y, y_at, a, a_at, b, b_at, length):
 
 @overload(tile)
 def compiled_tile(width, rows, y, y_at, a, a_at, b, b_at, length):
+    def loops(width, rows, y, y_at, a, a_at, b, b_at, length):  # of slices numba would make slow code
+        for r in range(rows):
+            for k in range(length):
+                one = a[a_at[0] + r * a_at[1] + k * a_at[2]]
+                for v in range(width):
+                    y[y_at[0] + r * y_at[1] + v] += one * b[b_at[0] + k * b_at[1] + v]
+
     def call(width, rows, y, y_at, a, a_at, b, b_at, length):
         registers(width, rows, y, y_at, a, a_at, b, b_at, length)  # type: ignore[call-arg]
 
-    return call
+    return loops if y.dtype in types.complex_domain else call
 
 
 @intrinsic
@@ -105,53 +113,45 @@ def integer(n):
 def unrolled(context, builder, kinds, values, width, rows):
     """Write the code of a tile: for a few columns at a time the sums in vector registers, a loop over k, sums to y.
 
-    In the loop a number a[r,k], copied to all lanes of a vector, times a vector of b's line k is added to a sum. A
-    complex number is two lanes, and so a has two numbers and a sum for each; the one of the imaginary parts is turned
-    by a right angle at the end, (p, q) -> (-q, p), since i * (p + iq) = -q + ip.
+    In the loop a number a[r,k], copied to all lanes of a vector, times a vector of b's line k is added to a sum.
     """
-    dtype = kinds[2].dtype
-    parts = 2 if dtype in types.complex_domain else 1
-    number, size = (ir.FloatType(), 4) if dtype == types.float32 else (ir.DoubleType(), 8)
-    lanes = min(BITS // 8 // size, width * parts)
-    vectors = min(2 // parts, width * parts // lanes)
+    number, size = (ir.FloatType(), 4) if kinds[2].dtype == types.float32 else (ir.DoubleType(), 8)
+    lanes = min(BITS // 8 // size, width)
+    vectors = min(2, width // lanes)
     vector = ir.VectorType(number, lanes)
     zero, nothing = ir.Constant(vector, [0.0] * lanes), ir.Constant(vector, ir.Undefined)
 
     def start(k):  # of the array values[k], at the place that the tuple after it names
         data = context.make_array(kinds[k])(context, builder, values[k]).data
-        return builder.gep(builder.bitcast(data, number.as_pointer()), [steps(k + 1, 0, integer(1))])
+        return builder.gep(data, [steps(k + 1, 0, integer(1))])
 
     def steps(k, entry, count):
-        return builder.mul(builder.mul(builder.extract_value(values[k], entry), count), integer(parts))
+        return builder.mul(builder.extract_value(values[k], entry), count)
 
     def at(pointer, line, lane):  # where a vector is
         return builder.bitcast(builder.gep(pointer, [builder.add(line, integer(lane))]), vector.as_pointer())
 
-    def shuffled(v, order):
-        return builder.shuffle_vector(v, nothing, ir.Constant(ir.VectorType(ir.IntType(32), lanes), order))
+    def on_all_lanes(number):
+        lane_0 = builder.insert_element(nothing, number, integer(0))
+        return builder.shuffle_vector(lane_0, nothing, ir.Constant(ir.VectorType(ir.IntType(32), lanes), [0] * lanes))
 
     def multiplied_and_added(p, q, total):  # one instruction, where the processor has it
         return builder.fadd(builder.fmul(p, q, flags=("contract",)), total, flags=("contract",))
 
     y, a, b = start(2), start(4), start(6)
-    for first in range(0, width * parts, vectors * lanes):
+    for first in range(0, width, vectors * lanes):
         columns = [first + v * lanes for v in range(vectors)]
-        keys = [(r, column, part) for r in range(rows) for column in columns for part in range(parts)]
+        keys = [(r, column) for r in range(rows) for column in columns]
         sums = {key: cgutils.alloca_once_value(builder, zero) for key in keys}  # LLVM puts them into registers
         with cgutils.for_range(builder, values[8], intp=ir.IntType(64)) as loop:
             k = loop.index
             b_line = {column: builder.load(at(b, steps(7, 1, k), column), align=size) for column in columns}
-            for r, column, part in keys:
-                place = builder.add(builder.add(steps(5, 1, integer(r)), steps(5, 2, k)), integer(part))
-                one = builder.insert_element(nothing, builder.load(builder.gep(a, [place])), integer(0))
-                total = sums[r, column, part]
-                new = multiplied_and_added(shuffled(one, [0] * lanes), b_line[column], builder.load(total))
-                builder.store(new, total)
-        for r, column, part in keys:
-            place, total = at(y, steps(3, 1, integer(r)), column), builder.load(sums[r, column, part])
-            if part:
-                sign = ir.Constant(vector, [-1.0, 1.0] * (lanes // 2))
-                total = builder.fmul(shuffled(total, [lane ^ 1 for lane in range(lanes)]), sign)
+            for r, column in keys:
+                place = builder.add(steps(5, 1, integer(r)), steps(5, 2, k))
+                one, total = on_all_lanes(builder.load(builder.gep(a, [place]))), sums[r, column]
+                builder.store(multiplied_and_added(one, b_line[column], builder.load(total)), total)
+        for r, column in keys:
+            place, total = at(y, steps(3, 1, integer(r)), column), builder.load(sums[r, column])
             builder.store(builder.fadd(builder.load(place, align=size), total), place, align=size)
 
 

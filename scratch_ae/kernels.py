@@ -13,8 +13,8 @@ backward of the transposed one. Bias and ReLU, and their gradients, are done whi
 
 Every function that numba keeps compiled is in this file, since its cache notices no change in another. They release
 Python's lock, so that threads run side by side. float32, float64 and complex128 all work: the complex numbers are
-there for the gradient checks, which is why squares are d*d and branches look at the real part. Only their tile is the
-plain one: nobody waits for it, and to compile another would take longer than the checks.
+there for the gradient checks, which is why squares are d*d and branches look at the real part. Only their tile is plain
+loops: another would take longer to compile than all of the checks.
 """
 
 import os

@@ -57,7 +57,7 @@ def read(file: Path | str) -> tuple[dict[str, np.ndarray], dict]:
     except PermissionError:  # says itself what is wrong, and it is not the file's content
         raise
     except FileNotFoundError:
-        raise UserError(f"there is no {file}. Train first: python -m scratch_ae.train rose") from None
+        raise UserError(f"there is no {file}. Train first, without --resume.") from None
     except Exception as problem:  # NumPy and zipfile raise nearly anything on a damaged file
         raise UserError(f"{file} is no checkpoint, or is damaged ({problem}). Use another, or train again.") from None
     return arrays, header

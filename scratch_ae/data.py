@@ -41,11 +41,16 @@ def _entries(folder: Path) -> list[Path]:
         raise UserError(f"{folder} cannot be read ({error.strerror}); give a folder with pictures") from None
 
 
+def _files(folder: Path) -> list[Path]:
+    """The files in a folder, but the hidden. UserError when it cannot be read."""
+    return [entry for entry in _entries(folder) if not os.path.isdir(entry)]
+
+
 def species_folders(data: Path | str, species: Sequence[str]) -> list[Path]:
     """The folders data/<species>, in the given order; with no species all, sorted. UserError: one lacks pictures."""
     root = Path(data)
     folders = [entry for entry in _entries(root) if os.path.isdir(entry)]
-    there = sorted(entry.name for entry in folders if (species and entry.name not in species) or _entries(entry))
+    there = sorted(entry.name for entry in folders if (species and entry.name not in species) or _files(entry))
     if not there:
         raise UserError(f"{root} has no folders of pictures; put those of each species into a folder of its own")
     if missing := [name for name in species if name not in there]:
@@ -61,7 +66,7 @@ def _hash_order(file: Path) -> tuple[int, str]:
 def image_files(folders: Iterable[Path | str]) -> list[Path]:
     """Every file in the folders but the hidden ones, in hash order. UserError: a folder cannot be read, or no file."""
     paths = [Path(folder) for folder in folders]
-    files = {entry for path in paths for entry in _entries(path) if not os.path.isdir(entry)}
+    files = {file for path in paths for file in _files(path)}
     if not files:
         raise UserError(f"no files in {', '.join(map(str, paths))}; put pictures there")
     return sorted(files, key=_hash_order)
@@ -78,6 +83,13 @@ def split(files: Iterable[Path]) -> tuple[list[Path], list[Path]]:
         held_out = held_out[:1] if len(files) > 1 else []
     chosen = set(held_out)
     return [file for file in files if file not in chosen], held_out
+
+
+def fingerprint(files: Iterable[Path]) -> int:
+    """A number that other files, or the same in another order, hardly share: of names, folders' names and sizes."""
+    sizes = {file: os.path.getsize(file) if file.exists() else 0 for file in files}
+    lines = "\n".join(f"{file.parent.name}/{file.name} {size}" for file, size in sizes.items())
+    return zlib.crc32(lines.encode("utf-8", "surrogateescape"))
 
 
 def load_image(file: Path | str, size: int, channels: int = 3) -> np.ndarray:

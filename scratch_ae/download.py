@@ -54,9 +54,11 @@ def main(arguments: list[str]) -> int:
         raise UserError(f"{flowers} is already there. Remove it, or name another folder with --dest.")
     try:
         options.dest.mkdir(parents=True, exist_ok=True)
+        if not os.access(options.dest, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     except OSError as problem:
         why = problem.strerror
-        raise UserError(f"{options.dest} cannot be made ({why}). Name another folder with --dest.") from None
+        raise UserError(f"{options.dest} cannot be written to ({why}). Name another folder with --dest.") from None
     for old in options.dest.glob(".flowers.*.part"):
         with contextlib.suppress(FileNotFoundError):  # another run has just put it in its place
             if time.time() - old.stat().st_mtime > STALE:  # of a run that was killed

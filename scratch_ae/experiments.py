@@ -81,7 +81,8 @@ EXPERIMENTS = {
     )
 }
 
-# For an hour on two fast cores, and longer on slow ones. Without total variation: it earns nothing on photographs.
+# For one to two and a half hours on two fast cores, and longer on slow ones. Without total variation, which earns
+# nothing on photographs.
 LONG: dict[str, dict[str, Any]] = {
     "rose": {"epochs": 1300},
     "sunflower": {"epochs": 2000},

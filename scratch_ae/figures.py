@@ -21,7 +21,7 @@ from matplotlib.figure import Figure
 from PIL import Image, ImageDraw, ImageFont
 
 from . import UserError, checkpoint, command
-from .data import ImageGenerator, image_files, load_images, species_folders, split
+from .data import ImageGenerator, fingerprint, image_files, load_images, species_folders, split
 from .losses import psnr
 from .model import AutoEncoder
 
@@ -38,11 +38,15 @@ def draw(run: Path | str, data: Path | None = None, threads: int | None = None) 
     `data` is where its pictures are now, if not where they were.
     """
     run = Path(run)
-    model = AutoEncoder.load(run / "checkpoint.npz", threads)
-    experiment, header = model.experiment, checkpoint.read(run / "checkpoint.npz")[1]
+    file = run / checkpoint.NAME
+    model = AutoEncoder.load(file, threads)
+    experiment, header = model.experiment, checkpoint.read(file)[1]
     if "data" not in header:
-        raise UserError(f"{run / 'checkpoint.npz'} is no run's checkpoint: it does not say what it was trained on")
-    training, held_out = split(image_files(species_folders(data or header["data"], experiment.species)))
+        raise UserError(f"{file} is no run's checkpoint: it does not say what it was trained on")
+    data = data or Path(header["data"])
+    training, held_out = split(image_files(species_folders(data, experiment.species)))
+    if fingerprint(training + held_out) != header["files"]:  # or what it never learnt might be called training images
+        raise UserError(f"the pictures in {data} are not those that the run in {run} began with; name their folder")
     (run / "figures").mkdir(exist_ok=True)
     drawn: list[Path] = []
 
@@ -182,7 +186,7 @@ def curves(log: Path, name: str) -> Image.Image:
     try:
         entries = [json.loads(line) for line in log.read_text().splitlines()]
     except json.JSONDecodeError as problem:
-        raise UserError(f"{log} is damaged ({problem}); train again") from None
+        raise UserError(f"{log} is damaged ({problem}); to train with --resume mends its end") from None
     steps = [entry for entry in entries if "loss" in entry]
     evaluations = [entry for entry in entries if "training" in entry]
     if not steps:

@@ -17,7 +17,9 @@ there for the gradient checks, which is why squares are d*d and branches look at
 loops: another would take longer to compile than all of the checks.
 """
 
+import atexit
 import os
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -28,8 +30,9 @@ from .shapes import convolved
 of_the_user = os.path.expanduser(os.getenv("XDG_CACHE_HOME", "~/.cache"))
 cache_folders = Path(__file__).parent / "__pycache__", Path(of_the_user).absolute()
 there = [next(folder for folder in (wish, *wish.parents) if os.path.exists(folder)) for wish in cache_folders]
-if not any(os.access(folder, os.W_OK) for folder in there):  # numba will not start without a place for its cache
-    os.environ.setdefault("NUMBA_CACHE_DIR", tempfile.mkdtemp())
+if not any(os.access(folder, os.W_OK) for folder in there) and "NUMBA_CACHE_DIR" not in os.environ:
+    os.environ["NUMBA_CACHE_DIR"] = tempfile.mkdtemp()  # numba will not start without a place for its cache
+    atexit.register(shutil.rmtree, os.environ["NUMBA_CACHE_DIR"], ignore_errors=True)
 
 from llvmlite import ir  # noqa: E402  (only now that the cache has a place; llvmlite is a part of numba)
 from llvmlite.binding import get_host_cpu_features  # noqa: E402

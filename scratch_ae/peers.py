@@ -5,6 +5,7 @@ arrays as we do. With padding=1 the one zero that counts is before the image in 
 works on images and kernels turned by half a turn: the same network, without a copy for the padding.
 """
 
+import contextlib
 import json
 import math
 import os
@@ -205,8 +206,9 @@ class Process:
         assert self.process.stdin
         assert self.process.stdout
         if question:
-            self.process.stdin.write(question + "\n")
-            self.process.stdin.flush()
+            with contextlib.suppress(BrokenPipeError):  # it died, and so gives no answer
+                self.process.stdin.write(question + "\n")
+                self.process.stdin.flush()
         if answer := self.process.stdout.readline():
             return json.loads(answer)
         self.errors.seek(0)

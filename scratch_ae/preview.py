@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw, ImageFont
 from . import UserError
 from .window import Window
 
-FIRST_INTERVAL = 8  # steps: a frame costs a tenth of a small step, and all of them should cost less than 2%
+FIRST_INTERVAL = 8  # steps: a frame costs a fifth of a small step, and on larger ones all of them cost less than 2%
 MAX_FRAMES = 64
 SHARE = 0.02  # of the elapsed time, for frames and window together
 GAP, LINE, GROUND, INK, FONT = 16, 24, (250, 250, 248), (30, 30, 30), ImageFont.load_default(size=15)  # pixels, RGB

@@ -6,7 +6,6 @@ import os
 import signal
 import sys
 import time
-import zlib
 from argparse import Namespace
 from collections.abc import Iterable
 from dataclasses import asdict
@@ -18,7 +17,7 @@ from tqdm import tqdm
 
 from . import UserError, __version__, checkpoint
 from .cache import cached
-from .data import ImageGenerator, image_files, load_images, species_folders, split
+from .data import ImageGenerator, fingerprint, image_files, load_images, species_folders, split
 from .experiments import Experiment
 from .figures import PICTURES
 from .losses import psnr, ssim
@@ -55,7 +54,7 @@ class Run:
         images, files = self.generator.images(EVALUATED)
         self.parts = {"training": images}
         self.parts["held_out"], _ = load_images(held_out, e.size, e.channels, EVALUATED, report=self.say_once)
-        print(f"{len(training)} images to learn from, {len(held_out)} held out.")
+        print(f"{len(training)} files to learn from, {len(held_out)} held out.")
         if not held_out:
             print("With a single image none can be held out, so nothing will tell whether more than it is learnt.")
         if not files:
@@ -219,13 +218,6 @@ class Run:
 
 def in_words(quality: dict[str, dict[str, float]]) -> str:
     return ";  ".join(f"{n.replace('_', ' ')} {r['psnr']:5.2f} dB, SSIM {r['ssim']:.3f}" for n, r in quality.items())
-
-
-def fingerprint(files: list[Path]) -> int:
-    """A number that other files, or the same in another order, hardly share: of names, folders' names and sizes."""
-    sizes = (os.path.getsize(file) if file.exists() else 0 for file in files)
-    lines = "\n".join(f"{file.parent.name}/{file.name} {size}" for file, size in zip(files, sizes, strict=True))
-    return zlib.crc32(lines.encode("utf-8", "surrogateescape"))
 
 
 class Limits:

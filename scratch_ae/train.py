@@ -1,6 +1,7 @@
 """Train an experiment: python -m scratch_ae.train rose"""
 
 import argparse
+import contextlib
 import json
 import math
 import shutil
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from . import UserError, __version__, checkpoint, command, garden
+from .data import species_folders
 from .experiments import EXPERIMENTS, PRESETS, Experiment, experiment_from
 from .figures import draw
 from .run import Limits, Progress, Run, say, train
@@ -30,11 +32,11 @@ def parser() -> Parser:
     p.add_argument("experiment", help=", ".join(EXPERIMENTS))
     p.add_argument("--data", type=Path, metavar="DIR", help="folder that holds one folder of pictures a species")
     p.add_argument("--out", type=Path, metavar="DIR", help="folder for the results (runs/EXPERIMENT)")
-    p.add_argument("--preset", choices=tuple(PRESETS), help="quick takes minutes (the default), full an hour or more")
+    p.add_argument("--preset", choices=tuple(PRESETS), help="quick takes minutes (the default), full hours")
     p.add_argument("--epochs", type=int, metavar="N", help="train for so many passes over the training images, in all")
     p.add_argument("--steps", type=int, metavar="N", help="train for so many batches, in all")
     p.add_argument("--minutes", type=float, metavar="M", help="train for so long, from now")
-    p.add_argument("--resume", action="store_true", help="go on with the run in the folder, to the same bits")
+    p.add_argument("--resume", action="store_true", help="go on with the run in the folder")
     p.add_argument("--batch-size", type=int, metavar="B", help="images a step")
     p.add_argument("--learning-rate", type=float, metavar="L", help="of Adam, at the start")
     p.add_argument("--tv-weight", type=float, metavar="W", help="weight of the total variation in the loss, 0 to 1")
@@ -69,6 +71,8 @@ def main(arguments: list[str]) -> int:
             else f"Going on with epoch {run.epoch}, after {run.adam.t} steps.")  # fmt: skip
         if header["threads"] != options.threads:
             say(f"It began with --threads {header['threads']}; with {options.threads} the last bits differ.")
+        if run.generator.unusable:
+            say(f"{len(run.generator.unusable)} files that could not be used before are left out again.")
     else:
         run.begin(out, options.overwrite)
     try:
@@ -83,7 +87,8 @@ def main(arguments: list[str]) -> int:
     except OSError as problem:
         raise UserError(f"{problem}. What was saved before is whole: mend this, and go on with --resume.") from None
     finally:
-        run.log.close()
+        with contextlib.suppress(OSError):  # on a full disk it fails again
+            run.log.close()
     return 128 + stopped if stopped else 0
 
 
@@ -142,7 +147,8 @@ def resumed(options: argparse.Namespace, experiment: Experiment, out: Path) -> t
     for name, value in {**given, "name": experiment.name}.items():
         if value is not None and value != begun.get(name) and name != "epochs":
             raise UserError(f"the run in {out} was begun with {name.replace('_', '-')} {begun.get(name)}, not {value}")
-    if options.track and options.track.name != Path(header["track"] or "").name:  # or its film would change midway
+    film = Path(header["track"] or "")  # which would change midway
+    if options.track and options.track.resolve().parts[-2:] != film.parts[-2:]:
         raise UserError(f"the run in {out} tracks {header['track'] or 'the first training image'}; leave --track out")
     return arrays, header
 
@@ -151,6 +157,8 @@ def as_begun(options: argparse.Namespace, header: dict, file: Path) -> Experimen
     """The experiment that a run was begun with; fills in those of the options that were not given."""
     if not (options.steps or options.epochs or options.minutes):
         options.steps, options.epochs, options.minutes = header["limits"]
+        if header["evaluated"][0] == 1:  # it is finished, and minutes would begin anew
+            options.steps = header["t"]
     options.data = options.data or Path(header["data"])
     options.seed, options.preset = header["seed"], header["preset"]
     options.threads = options.threads or header["threads"]
@@ -181,8 +189,8 @@ def describe(experiment: Experiment, preset: str, limits: "Limits") -> None:
 def find_data(experiment: Experiment) -> Path:
     """data/flowers where the species are there, or else the garden in data/garden, rendered now where it is not yet."""
     photographs, rendered = Path("data/flowers"), Path("data/garden")
-    wanted = experiment.species or ("*",)
-    if all(any(photographs.glob(f"{name}/*")) for name in wanted):
+    with contextlib.suppress(UserError):  # they are not there
+        species_folders(photographs, experiment.species)
         print(f"Learning from the photographs in {photographs}.")
         return photographs
     species = experiment.species or tuple(garden.SPECIES)
@@ -195,7 +203,10 @@ def find_data(experiment: Experiment) -> Path:
             def progress(written: int) -> None:
                 bar.update(written / missing, f"{written} of {missing} pictures rendered")
 
-            garden.plant(rendered, species, GARDEN, progress=progress)
+            try:
+                garden.plant(rendered, species, GARDEN, progress=progress)
+            except OSError as problem:
+                raise UserError(f"{problem}. Work in a folder that is yours, or name pictures with --data.") from None
     return rendered
 
 

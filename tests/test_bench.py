@@ -88,6 +88,15 @@ def test_a_wrong_gradient_is_seen_through_the_pipe(tmp_path):
         process.end()
 
 
+def test_a_contender_that_dies_while_it_waits_is_missed(tmp_path):
+    peers.write_job(tmp_path / "job.npz", AutoEncoder(SMALL, threads=1), np.ones((2, 16, 16, 3), np.float32))
+    process = peers.Process("scratch_ae", tmp_path / "job.npz", 1)
+    process.ask()
+    process.end()
+    with pytest.raises(UserError, match="scratch_ae ended: no message"):
+        process.ask("step 2")
+
+
 def test_a_contender_that_dies_says_why(tmp_path):
     (tmp_path / "job.npz").write_bytes(b"nothing")
     process = peers.Process("scratch_ae", tmp_path / "job.npz", 1)

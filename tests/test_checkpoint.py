@@ -86,7 +86,7 @@ def test_arrays_alone_and_headers_of_another_form_are_refused(tmp_path):
 
 
 def test_a_missing_file_says_how_to_make_one(tmp_path):
-    with pytest.raises(UserError, match=r"there is no .*train rose"):
+    with pytest.raises(UserError, match=r"there is no .*nothing\.npz\. Train first"):
         checkpoint.read(tmp_path / "nothing.npz")
 
 

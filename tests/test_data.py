@@ -135,6 +135,8 @@ def test_species_folders_names_every_missing_species_and_those_there(tmp_path: P
     (tmp_path / "rose").mkdir()
     (tmp_path / "rose/a.jpg").write_bytes(b"")
     (tmp_path / "tulip").mkdir()
+    (tmp_path / "tulip/.hidden").write_text("")
+    (tmp_path / "calendula/a/folder/deeper").mkdir(parents=True)
     (tmp_path / "iris").write_text("a file is no species")
     with pytest.raises(UserError, match=r"no pictures of iris, tulip, calendula \(only of rose\); add them") as error:
         species_folders(tmp_path, ["iris", "tulip", "rose", "calendula"])

@@ -264,6 +264,13 @@ def test_what_is_there_already_is_not_touched(here):
     assert tree(here / "data") == {"flowers/rose/mine.jpg": b"mine"}
 
 
+def test_a_folder_that_may_not_be_written_to(here, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "access", lambda *_: False)
+        with pytest.raises(UserError, match=r"data cannot be written to \(Permission denied\)\. Name another folder"):
+            run("--archive", zipped(here / "a.zip", TREE))
+
+
 def test_a_disk_that_fills_up(here, monkeypatch):
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from scratch_ae import UserError, checkpoint, figures, garden
-from scratch_ae.data import image_files, split
+from scratch_ae.data import fingerprint, image_files, split
 from scratch_ae.experiments import Experiment
 from scratch_ae.figures import GAP, MARGIN, TILE
 from scratch_ae.model import AutoEncoder
@@ -102,12 +102,13 @@ def test_each_sheet_shows_what_its_title_says(tmp_path, monkeypatch):
         model = AutoEncoder(Experiment(name, species, 16, (4, 8), latent=2, pairs=5))
         out = tmp_path / name
         out.mkdir()
-        checkpoint.write(out / "checkpoint.npz", model.parameters(),
-                         {"experiment": asdict(model.experiment), "data": str(tmp_path / "data")})  # fmt: skip
+        training, held_out = split(image_files([tmp_path / "data" / s for s in species]))
+        header = {"experiment": asdict(model.experiment), "data": str(tmp_path / "data")}
+        header["files"] = fingerprint(training + held_out)
+        checkpoint.write(out / "checkpoint.npz", model.parameters(), header)
         (out / "log.jsonl").write_text(json.dumps({"step": 1, "loss": 1.0}))
         drawn = figures.draw(out)
         assert all(file.stem in figures.PICTURES for file in drawn)
-        training, _ = split(image_files([tmp_path / "data" / s for s in species]))
         images, files = figures.shown(model, training)
         codes = model.encode(images)
         if name == "rose":
@@ -119,6 +120,9 @@ def test_each_sheet_shows_what_its_title_says(tmp_path, monkeypatch):
             iris, calendula = ([f.parent.name for f in files].index(s) for s in species)
             assert np.array_equal(calls["blend"][1], images[[iris, calendula]])
             assert np.array_equal(calls["alphas"][1:], codes[[iris, calendula]])
+    garden.plant(tmp_path / "data", ["rose"], 13, size=16)
+    with pytest.raises(UserError, match=r"not those that the run in .*rose began with; name their folder"):
+        figures.draw(tmp_path / "rose")
 
 
 def test_the_middle_of_a_blend_is_the_average_code():

@@ -3,12 +3,14 @@
 import errno
 import shutil
 import signal
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from scratch_ae import UserError, checkpoint, figures
 from scratch_ae import run as runs
+from scratch_ae.data import image_files, split
 from scratch_ae.experiments import EXPERIMENTS
 from scratch_ae.model import AutoEncoder
 from tests import kill
@@ -137,6 +139,9 @@ def test_the_tracked_picture_is_tracked_on_and_pictures_may_move(small, flowers)
     other = next(file for file in (small / "new/rose").iterdir() if file.name != track.name)
     with pytest.raises(UserError, match=rf"the run in a tracks .*{track.name}; leave --track out"):
         run("rose", "--out", "a", "--resume", "--data", "new", "--track", other)
+    twin = shutil.copy(other, small / track.name)  # the garden's pictures of each species have the same names
+    with pytest.raises(UserError, match="leave --track out"):
+        run("rose", "--out", "a", "--resume", "--data", "new", "--track", twin)
     assert run("rose", "--out", "a", "--resume", "--data", "new") == 0
     assert kill.differing(kill.state(small / "whole"), kill.state(small / "a")) == []
     (small / "new").rename(small / "newer")
@@ -231,6 +236,41 @@ def test_a_full_disk_costs_nothing_that_was_saved(small, flowers, monkeypatch): 
     assert checkpoint.read("a/checkpoint.npz")[1]["t"] == 2
     assert run("rose", "--out", "a", "--resume") == 0
     assert kill.differing(kill.state(small / "whole"), kill.state(small / "a")) == []
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+def test_a_log_that_meets_a_full_disk_says_what_to_do(small, flowers, monkeypatch):  # noqa: F811
+    begin = runs.Run.begin
+
+    def filled(self, *arguments):
+        begin(self, *arguments)
+        self.log.close()
+        self.log = open("/dev/full", "a", buffering=1)  # noqa: SIM115
+
+    monkeypatch.setattr(runs.Run, "begin", filled)
+    with pytest.raises(UserError, match=r"No space left on device\. What was saved before is whole: .*--resume"):
+        run("rose", "--data", flowers, "--steps", 3)
+
+
+def test_minutes_that_are_over_do_not_begin_anew(small, flowers, capsys):  # noqa: F811
+    run("rose", "--data", flowers, "--minutes", 0.001)
+    log = (small / "runs/rose/log.jsonl").read_bytes()
+    capsys.readouterr()
+    assert run("rose", "--resume") == 0
+    assert "The run in runs/rose is finished" in capsys.readouterr().out
+    assert (small / "runs/rose/log.jsonl").read_bytes() == log
+    assert run("rose", "--resume", "--minutes", 0.001) == 0
+    assert (small / "runs/rose/log.jsonl").read_bytes() > log
+
+
+def test_files_that_are_left_out_are_named_when_it_goes_on(small, flowers, capsys):  # noqa: F811
+    shutil.copytree(flowers, "some")
+    for file in split(image_files(["some/rose"]))[0][:2]:
+        file.write_bytes(b"no picture")
+    run("rose", "--data", "some", "--steps", 9)
+    capsys.readouterr()
+    run("rose", "--resume", "--steps", 12)
+    assert "2 files that could not be used before are left out again." in capsys.readouterr().out
 
 
 @pytest.mark.filterwarnings("ignore:overflow:RuntimeWarning", "ignore:invalid value:RuntimeWarning")

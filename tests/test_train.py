@@ -92,7 +92,19 @@ def test_without_data_the_garden_is_planted_once_and_said(small, monkeypatch, ca
     assert len(files) == 12
     times = [f.stat().st_mtime_ns for f in files]
     assert run("rose", "--steps", 2, "--overwrite") == 0
+    (small / "data/flowers/rose").mkdir(parents=True)
+    (small / "data/flowers/rose/.DS_Store").touch()
+    assert train.find_data(EXPERIMENTS["rose"]).name == "garden"
     assert [f.stat().st_mtime_ns for f in files] == times
+
+
+def test_where_the_garden_cannot_be_planted_it_says_what_to_do(small, monkeypatch):
+    def no_room(*_, **__):
+        raise PermissionError(13, "Permission denied", "data")
+
+    monkeypatch.setattr(garden, "plant", no_room)
+    with pytest.raises(UserError, match=r"Permission denied: 'data'\. Work in a folder that is yours"):
+        run("rose", "--steps", 2)
 
 
 def test_photographs_are_preferred_where_the_species_are_there(small, flowers, capsys):

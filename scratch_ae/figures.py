@@ -215,6 +215,7 @@ def decorate(axes: Axes, title: str, y: str) -> None:
     axes.set_title(title, fontsize=11)
     axes.set_xlabel("step")
     axes.set_ylabel(y)
+    axes.locator_params(axis="x", nbins=6)  # or long numbers of steps run into each other
     axes.grid(alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
 

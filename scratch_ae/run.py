@@ -34,6 +34,9 @@ except ImportError:  # Windows, where two runs in one folder are not noticed
 EVALUATED = 128  # images of each part, after an epoch
 HUNDREDTH, STEPS = 0.01, 500  # of the way, or steps, after which an epoch's end is evaluated anew
 CACHE = Path("data/cache")
+# Of Adam: its mean square remembers 100 steps, not the usual 1000. After 8,000 steps 252 photographed sunflowers had
+# 18.1 dB in place of 17.8, after 2,800 steps 512 irises and calendulas had 23.0 in place of 22.7.
+BETA2 = 0.99
 SAVED = 1000  # steps from one checkpoint to the next within an epoch: a few minutes
 
 
@@ -68,7 +71,7 @@ class Run:
         title = f"{e.name}, {'a training image' if files[0].resolve() in seen else files[0].name}"
         self.preview = Preview(tracked, title, options.preview, report=say)
         self.model = AutoEncoder(e, options.seed, options.threads)
-        self.adam = Adam(self.model.parameters())
+        self.adam = Adam(self.model.parameters(), beta2=BETA2)
         self.all = {"training": training, "held_out": held_out}
         self.files = fingerprint(training + held_out)
         self.track = str(options.track.resolve()) if options.track else None

@@ -194,8 +194,9 @@ def curves(log: Path, name: str) -> Image.Image:
     figure = Figure((9, 3.6), layout="constrained")
     left, right = figure.subplots(1, 2)
     window = max(1, len(steps) // 100)
-    means = [np.mean([s["loss"] for s in steps[k : k + window]]) for k in range(0, len(steps), window)]
-    left.plot([s["step"] for s in steps[::window]], means, color=TRAINING)
+    starts = range(0, len(steps) - window + 1, window)  # of whole windows: a few steps more would only be noise
+    means = [np.mean([s["loss"] for s in steps[k : k + window]]) for k in starts]
+    left.plot([steps[k]["step"] for k in starts], means, color=TRAINING)
     left.set_yscale("log", subs=[2, 3, 5, 7])  # ticks between the powers of ten, as many as have room for a label
     left.yaxis.set_major_formatter("{x:g}")
     left.yaxis.set_minor_formatter("{x:g}")

@@ -19,6 +19,16 @@ def test_five_steps_are_those_of_the_paper():
     assert rejected_by(check_adam(Adam, np.random.default_rng(0))) == []
 
 
+@pytest.mark.parametrize("betas", [(0.9, 0.99), (0.5, 0.8)])  # trainings take the first
+def test_two_steps_with_other_betas_by_hand(betas):
+    p = {"w": np.zeros(1)}
+    adam, (beta1, beta2) = Adam(p, *betas), betas
+    adam.step({"w": np.array([1.0])}, rate=0.1)
+    adam.step({"w": np.array([3.0])}, rate=0.1)
+    mean, square = (beta1 * 1 + 3) / (beta1 + 1), (beta2 * 1 + 9) / (beta2 + 1)
+    assert np.allclose(p["w"], -0.1 - 0.1 * mean / np.sqrt(square), rtol=1e-6)
+
+
 def test_eps_stands_beside_the_root():
     p = {"w": np.zeros(2)}
     Adam(p).step({"w": np.array([1e-8, 0.0])}, rate=1.0)

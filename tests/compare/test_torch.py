@@ -15,6 +15,7 @@ from scratch_ae.gradcheck import error
 from scratch_ae.losses import EPS
 from scratch_ae.model import AutoEncoder
 from scratch_ae.optim import Adam
+from scratch_ae.run import BETA2
 
 STEPS, RATE = 50, 1e-3
 NETWORKS = [(name, kernel_size) for name in ("rose", "sunflower", "iris_calendula") for kernel_size in (3, 4)]
@@ -81,7 +82,7 @@ def test_gradients_and_training_are_those_of_pytorch(name, kernel_size, dtype):
     batches = rng.random((3, 4, experiment.size, experiment.size, 3)).astype(dtype)
     model = AutoEncoder(experiment, seed=1, threads=2, dtype=dtype)
     theirs = {k: torch.tensor(v.copy(), requires_grad=True) for k, v in model.parameters().items()}
-    ours, peer = Adam(model.parameters()), torch.optim.Adam(theirs.values(), RATE)
+    ours, peer = Adam(model.parameters(), beta2=BETA2), torch.optim.Adam(theirs.values(), RATE, betas=(0.9, BETA2))
     errors = []
     for images in batches:
         gradients, x = model.loss_and_gradients(images)[1], torch.tensor(images).permute(0, 3, 1, 2)

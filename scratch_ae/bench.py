@@ -46,7 +46,7 @@ def main(arguments: list[str]) -> int:
     either.add_argument("--ladder", action="store_true", help="a convolution from seven loops to threads, rung by rung")
     p.add_argument("--quick", action="store_true", help="steps of one size alone, without torch.compile")
     p.add_argument("--experiment", choices=EXPERIMENTS, help="steps, and with --only decode codes, of this one (rose)")
-    p.add_argument("--batch-size", type=int, metavar="B", help="images a step (32)")
+    p.add_argument("--batch-size", type=int, metavar="B", help="images a step")
     p.add_argument("--threads", type=int, metavar="T", help=f"threads of every contender ({processors()})")
     either.add_argument("--json", type=Path, metavar="FILE", help="write environment and rows there, too")
     options = p.parse_args(arguments)

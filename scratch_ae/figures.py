@@ -186,7 +186,7 @@ def curves(log: Path, name: str) -> Image.Image:
     try:
         entries = [json.loads(line) for line in log.read_text().splitlines()]
     except json.JSONDecodeError as problem:
-        raise UserError(f"{log} is damaged ({problem}); to train with --resume mends its end") from None
+        raise UserError(f"{log} is damaged ({problem}); train with --resume, which mends its end") from None
     steps = [entry for entry in entries if "loss" in entry]
     evaluations = [entry for entry in entries if "training" in entry]
     if not steps:

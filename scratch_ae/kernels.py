@@ -425,18 +425,22 @@ def zeros_for(gw: np.ndarray, w: np.ndarray) -> np.ndarray:
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
-def fill(w, found):
-    """`panels`, in the order of w's memory, whose last axes may be exchanged."""
-    (K, _, C, _), (G, _, _, _, width) = w.shape, found.shape
-    rows = C if w.strides[2] < w.strides[3] else 1
-    for p in range(K):
-        for q in range(K):
-            for first in range(0, C, rows):
+def fill(w, exchanged, found):
+    """`panels` of w (K,K,A,B), or of its `exchanged` w.swapaxes(2, 3), in the order of w's memory."""
+    (K, _, A, B), (G, _, _, C, width) = w.shape, found.shape
+    lines, to = w.reshape(-1, B), found.reshape(-1, C, width)
+    for k in range(K * K):
+        for a in range(A):
+            line = lines[k * A + a]
+            if exchanged:
+                column = to[a // width * K * K + k, :, a % width]
+                for b in range(B):
+                    column[b] = line[b]
+            else:
                 for g in range(G):
-                    part, to = w[p, q, :, g * width : (g + 1) * width], found[g, p, q]
-                    for c in range(first, first + rows):
-                        for k in range(part.shape[1]):
-                            to[c, k] = part[c, k]
+                    part, row = line[g * width : (g + 1) * width], to[g * K * K + k, a]
+                    for v in range(len(part)):
+                        row[v] = part[v]
 
 
 def panels(w: np.ndarray, C: int, apart: bool = True) -> np.ndarray:
@@ -451,7 +455,8 @@ def panels(w: np.ndarray, C: int, apart: bool = True) -> np.ndarray:
         return w[None]
     shape = tiled(F) // width, K, K, C, width
     found = (np.empty if (rows, F) == (C, tiled(F)) else np.zeros)(shape, w.dtype)
-    fill(w, found)
+    exchanged = w.strides[2] < w.strides[3]
+    fill(w.swapaxes(2, 3) if exchanged else w, exchanged, found)
     return found
 
 
@@ -476,10 +481,16 @@ def correlate(
     of which only these `rows` are written.
     """
     x, w, b = alike(x, w, np.zeros(w.shape[3], w.dtype) if b is None else b)
-    (N, H, W, _), (K, _, _, F) = x.shape, w.shape
+    (N, H, W, C), (K, _, _, F) = x.shape, w.shape
     size, before = places(H, W, K, S, padding)
     y = np.empty((N, *size, F), x.dtype) if y is None else y
-    convolution(x, panels(w, w.shape[2], len(x) > 1), b, relu, S, *before, y, *(rows or (0, size[0])))
+    first, last = rows or (0, size[0])
+    if K == S == 1 and not relu:  # a product of matrices, for which BLAS needs no lines
+        part = y[:, first:last]
+        np.matmul(x[:, first:last], w[0, 0], out=part)
+        part += np.tile(b, (W, 1))
+    else:
+        convolution(x, panels(w, C, N > 1), b, relu, S, *before, y, first, last)
     return y
 
 
@@ -489,7 +500,12 @@ def correlate_backward(
 ) -> np.ndarray:  # fmt: skip
     """Writes the gradients in x, unless gx is empty, and in w; returns that in b (F,). y is what `correlate` gave."""
     x, w, y, gy = alike(x, w, y, gy)
-    sums, gb = zeros_for(gw, w), np.zeros(w.shape[3], np.result_type(np.float64, w))
+    _, _, C, F = w.shape
+    if len(w) == S == 1 and not relu:
+        np.matmul(gy[: len(gx)], w[0, 0].T, out=gx)
+        gw[0, 0] = sum(image.reshape(-1, C).T @ g.reshape(-1, F) for image, g in zip(x, gy, strict=True))
+        return gy.sum((0, 1), np.result_type(np.float64, w)).sum(0).astype(w.dtype)
+    sums, gb = zeros_for(gw, w), np.zeros(F, np.result_type(np.float64, w))
     _, before = places(x.shape[1], x.shape[2], len(w), S, padding)
     convolution_backward(x, panels(w.swapaxes(2, 3), w.shape[3]), y, gy, relu, S, *before, gx, sums, gb)
     if sums is not gw:

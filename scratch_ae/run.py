@@ -75,12 +75,12 @@ class Run:
         self.all = {"training": training, "held_out": held_out}
         self.files = fingerprint(training + held_out)
         self.track = str(options.track.resolve()) if options.track else None
-        self.limits.start = time.perf_counter()  # minutes are those of training
         self.epoch, self.batches, self.loss = 1, 0, math.nan  # where training is: batches of this epoch are learnt
         self.evaluated = [0.0, 0]  # when it was the last time: part of the way, and step
 
     def open(self, out: Path) -> None:
-        """Take the folder of the results for this run alone, and open its log."""
+        """Take the folder of the results for this run alone, open its log, and start the clock."""
+        self.limits.start = time.perf_counter()  # minutes are those of training
         try:
             out.mkdir(parents=True, exist_ok=True)
             self.log = open(out / "log.jsonl", "a", buffering=1)  # noqa: SIM115  (it stays open as long as the run)

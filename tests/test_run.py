@@ -259,7 +259,7 @@ def test_minutes_that_are_over_do_not_begin_anew(small, flowers, capsys):  # noq
     assert run("rose", "--resume") == 0
     assert "The run in runs/rose is finished" in capsys.readouterr().out
     assert (small / "runs/rose/log.jsonl").read_bytes() == log
-    assert run("rose", "--resume", "--minutes", 0.001) == 0
+    assert run("rose", "--resume", "--minutes", 0.02) == 0
     assert (small / "runs/rose/log.jsonl").read_bytes() > log
 
 

@@ -120,9 +120,8 @@ class AutoEncoder:
         """`decode` of one code: each thread draws rows of its own, from the first layer on, and waits for no other."""
         *layers, sigmoid = self.decoder
 
-        def work(job: tuple[slice, list[Kept]]) -> np.ndarray:
-            rows, kept = job
-            x, part = code.astype(self.dtype, copy=False), writing_to(kept[len(self.encoder) : -1], layers)
+        def work(rows: slice) -> np.ndarray:
+            x, part = code.astype(self.dtype, copy=False), [copy.copy(layer) for layer in layers]
             first, last, H = rows.start, rows.stop, self.experiment.size
             for layer in reversed(part):
                 if isinstance(layer, Conv2D | ConvTranspose2D):
@@ -131,9 +130,7 @@ class AutoEncoder:
                 x = layer.forward(x)
             return copy.copy(sigmoid).forward(x[:, rows])
 
-        with self.busy:
-            jobs = zip(shards(self.experiment.size, self.team.threads), self.kept, strict=False)
-            return np.concatenate(self.team.map(work, jobs), axis=1)
+        return np.concatenate(self.team.map(work, shards(self.experiment.size, self.team.threads)), axis=1)
 
     def loss_and_gradients(self, images: np.ndarray) -> tuple[float, dict[str, np.ndarray]]:
         """The loss of a batch (N,H,W,C) and its gradient in each parameter, by the names of `parameters`."""
@@ -143,7 +140,9 @@ class AutoEncoder:
 
         def work(job: tuple[slice, list[Kept]]) -> tuple[float, dict[str, np.ndarray]]:
             shard, kept = job
-            layers = writing_to(kept, self.layers)
+            layers = [copy.copy(layer) for layer in self.layers]  # which share the weights, and nothing else
+            for layer, memory in zip(layers, kept, strict=True):
+                vars(layer)["array"] = memory
             x = y = images[shard].astype(self.dtype, copy=False)
             for layer in layers:
                 y = layer.forward(y)
@@ -209,14 +208,6 @@ class AutoEncoder:
                 raise UserError(f"{file} does not hold the network that its header names: {name} is missing or differs")
             parameter[...] = arrays[name]
         return model
-
-
-def writing_to(kept: list[Kept], layers: Sequence[Layer]) -> list[Layer]:
-    """Copies of the layers, which share the weights and nothing else, each with memory of its own to write to."""
-    copies = [copy.copy(layer) for layer in layers]
-    for layer, memory in zip(copies, kept, strict=True):
-        vars(layer)["array"] = memory
-    return copies
 
 
 def named(layers: Sequence[Layer], prefix: str = "") -> dict[str, np.ndarray]:

@@ -10,6 +10,7 @@ rest of this file only brings it its numbers. For an image's line i that is, wit
 
 The four functions after them go through the lines of all images: forward and backward of the convolution, forward and
 backward of the transposed one. Bias and ReLU, and their gradients, are done while a line is in the cache anyway.
+A 1x1 convolution without ReLU is a product of matrices as it stands, and is left to BLAS.
 
 Every function that numba keeps compiled is in this file, since its cache notices no change in another. They release
 Python's lock, so that threads run side by side. float32, float64 and complex128 all work: the complex numbers are

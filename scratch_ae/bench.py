@@ -8,29 +8,22 @@ multiplications and additions would take at the speed of one large matrix produc
 
 import argparse
 import json
-import os
 import platform
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
-from collections import deque
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 from threadpoolctl import threadpool_limits
 
-from . import UserError, command, garden
-from .data import ImageGenerator, image_files
-from .experiments import EXPERIMENTS, Experiment
+from . import UserError, command
+from .experiments import EXPERIMENTS
 from .ladder import climb
 from .layers import Conv2D, ConvTranspose2D, Dense
 from .model import AutoEncoder
-from .optim import Adam
 from .parallel import processors
 from .peers import CONTENDERS, Process, installed, seconds, write_job
 
@@ -41,7 +34,7 @@ SLEEP = 0.3  # seconds after a turn, in which the threads of a framework stop to
 
 def main(arguments: list[str]) -> int:
     p = argparse.ArgumentParser(prog="python -m scratch_ae.bench", description=__doc__.split("\n")[0])
-    p.add_argument("--only", choices=("step", "decode", "data", "cold"), help="one kind of measurement")
+    p.add_argument("--only", choices=("step", "decode"), help="one kind of measurement")
     either = p.add_mutually_exclusive_group()
     either.add_argument("--ladder", action="store_true", help="a convolution from seven loops to threads, rung by rung")
     p.add_argument("--quick", action="store_true", help="steps of one size alone, without torch.compile")
@@ -59,7 +52,7 @@ def main(arguments: list[str]) -> int:
         climb(options.threads or processors())
         return 0
     rows = []
-    for what, measure in (("step", steps), ("decode", decoding), ("data", data), ("cold", cold)):
+    for what, measure in (("step", steps), ("decode", decoding)):
         if options.only == what or (not options.only and (what == "step" or not options.quick)):
             rows += measure(options)
     if options.json:
@@ -192,75 +185,6 @@ def table(name: str, N: int, threads: int, times: dict, peaks: dict, work: float
         print(f"  {contender:22}" + "".join(cells) + (f"{row['peak_mib']:7.0f}" if row["peak_mib"] else ""))
     print(flush=True)
     return rows
-
-
-# ---- pictures from disk, and the first step -------------------------------------------------------------------------
-
-
-def data(options: argparse.Namespace) -> list[dict]:
-    """Images a second out of ImageGenerator over Pillow alone, and how long training waits for them."""
-    e = EXPERIMENTS["rose"]
-    with tempfile.TemporaryDirectory() as folder:
-        garden.plant(folder, e.species, 200, size=2 * e.size)
-        files = image_files([Path(folder) / "rose"])
-
-        def pillow() -> None:
-            for file in files:
-                with Image.open(file) as image:
-                    image.draft("RGB", (e.size, e.size))
-                    np.asarray(image.convert("RGB").resize((e.size, e.size), Image.Resampling.HAMMING))
-
-        generator = ImageGenerator(files, e.size, 32)
-
-        def streamed() -> None:
-            deque(generator.epoch(0), maxlen=0)  # each batch is let go, as in training
-
-        rates: dict[str, list[float]] = {"Pillow": [], "ImageGenerator": []}
-        for _ in range(3 * QUICK):
-            for contender, work in (("Pillow", pillow), ("ImageGenerator", streamed)):
-                rates[contender].append(len(files) / seconds(work))
-        alone, stream = (statistics.median(found) for found in rates.values())
-        blocked, elapsed = waiting(e, files, options.threads)
-    print(f"JPEGs of {2 * e.size} pixels to {e.size}: {stream:.0f} images/s out of ImageGenerator, {alone:.0f}")
-    print(f"out of Pillow alone, ratio {stream / alone:.2f}; training waits for data {blocked / elapsed:.1%}\n")
-    return [{"what": "data", "generator_images_per_s": stream, "pillow_images_per_s": alone,
-             "ratio": stream / alone, "blocked": blocked / elapsed}]  # fmt: skip
-
-
-def waiting(experiment: Experiment, files: list[Path], threads: int | None) -> tuple[float, float]:
-    """Seconds that training on these files waits for a batch, and seconds in all."""
-    model, generator = AutoEncoder(experiment, threads=threads), ImageGenerator(files, experiment.size, 8)
-    adam, blocked = Adam(model.parameters()), 0.0
-    model.loss_and_gradients(next(generator.epoch(0)))
-    start = asked = time.perf_counter()
-    for epoch in range(4):
-        for images in generator.epoch(epoch):
-            blocked += time.perf_counter() - asked
-            adam.step(model.loss_and_gradients(images)[1], 1e-3, model.team.map)
-            asked = time.perf_counter()
-    return blocked, time.perf_counter() - start
-
-
-def cold(_: argparse.Namespace) -> list[dict]:
-    """Seconds to import, and to the end of the first step with an empty and with a filled cache of kernels."""
-    step = (
-        "import numpy as np; from scratch_ae.model import AutoEncoder; from scratch_ae.experiments import EXPERIMENTS;"
-        "from scratch_ae.optim import Adam; m = AutoEncoder(EXPERIMENTS['rose']);"
-        "Adam(m.parameters()).step(m.loss_and_gradients(np.ones((8, 128, 128, 3), np.float32))[1], 1e-3)"
-    )
-    with tempfile.TemporaryDirectory() as folder:
-
-        def run(program: str) -> float:
-            call = [sys.executable, "-c", program]
-            return seconds(lambda: subprocess.run(call, check=True, env=os.environ | {"NUMBA_CACHE_DIR": folder}))
-
-        row: dict[str, Any] = {"what": "cold", "first_step_cold_s": run(step)}
-        row["first_step_warm_s"] = min(run(step) for _ in range(3))
-        row["import_numba_s"] = min(run("import numba") for _ in range(5))
-        row["import_scratch_ae_s"] = min(run("import numba, scratch_ae.model") for _ in range(5))
-    found = (f"{name[:-2].replace('_', ' ')} {value:.2f}" for name, value in row.items() if name != "what")
-    print("seconds: " + ", ".join(found) + "\n")
-    return [row]
 
 
 if __name__ == "__main__":

@@ -20,9 +20,9 @@ class Experiment:
     size: int  # pixels, of a side
     filters: tuple[int, ...]
     latent: int  # numbers that an image is squeezed into
-    decoder_filters: tuple[int, ...] = ()  # in the encoder's order; () for the encoder's own
     kernel_size: int = 3  # of the transposed convolutions; 4 covers every pixel equally often, 3 does not
     channels: int = 3
+    decoder_filters: tuple[int, ...] = ()  # in the encoder's order; () for the encoder's own
     batch_size: int = 8
     learning_rate: float = 2e-3  # for half of the way; then it falls to 0
     warm_up: int = 100  # steps over which the rate rises first; without, many ReLUs are soon off for good
@@ -40,7 +40,7 @@ class Experiment:
         need(len(self.filters) > 0 and min(self.filters) > 0, f"filters must be numbers above 0, got {self.filters}")
         need(
             len(decoder) == len(self.filters) and min(decoder) > 0,
-            f"the decoder's filters must be {len(self.filters)} numbers above 0, as many as the encoder's, got {decoder}",
+            f"the decoder's filters must be {len(self.filters)} numbers above 0, like the encoder's, got {decoder}",
         )
         need(
             self.size > 0 and self.size % factor == 0,

@@ -1,8 +1,8 @@
 """The pictures of a run: python -m scratch_ae.figures runs/rose
 
 true against predicted, of training and of held-out images; for rose the average of two codes; for sunflower the plane
-that the flowers were squeezed into; for iris_calendula the way from an iris to a calendula; for flowers a histogram of
-each latent number; and for all the curves of loss and PSNR.
+that the flowers were squeezed into; for iris_calendula the average of two codes and the way from an iris to a
+calendula; for flowers a histogram of each latent number; and for all the curves of loss and PSNR.
 
 Shown are the first images in hash order (by the CRC-32 of the file's name, which is as good as a draw), the species
 taken in turn.
@@ -27,8 +27,6 @@ from .model import AutoEncoder
 
 TILE, GAP, MARGIN = 128, 4, 16  # pixels: the side of a picture on a sheet, and the space between two and around all
 TRAINING, HELD_OUT = "#0072b2", "#d55e00"  # blue and vermilion, which the colour-blind can tell apart
-
-
 PICTURES = ("pairs_training", "pairs_held_out", "blend", "morph", "alphas", "histograms", "curves")
 
 
@@ -55,6 +53,8 @@ def draw(run: Path | str, data: Path | None = None, threads: int | None = None) 
         picture.save(drawn[-1], optimize=True)
 
     images, files = shown(model, training)
+    if not files:
+        raise UserError(f"none of the pictures in {data} can be read any more")
     codes = model.encode(images)
     save("pairs_training", pairs(model, images, f"{experiment.name}: training images, true | predicted"))
     unseen, _ = shown(model, held_out)

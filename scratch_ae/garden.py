@@ -306,10 +306,10 @@ def render(species: str, seed: int, size: int = 128) -> np.ndarray:
 
 
 def plant(folder: Path | str, species: Iterable[str], count: int = 300, size: int = 128,
-          progress: Callable[[int], None] | None = None) -> None:
+          progress: Callable[[float, str], None] = lambda share, text: None) -> None:
     """Write count pictures of each species as folder/<species>/00000.jpg ..., leaving alone those that are there.
 
-    `progress` is called after each picture with the number written so far. UserError: no such species.
+    `progress` is called after each picture: the share that is written, and that in words. UserError: no such species.
     """
     pictures = [(Path(folder) / name / f"{seed:05d}.jpg", name, seed)  # every name is looked up before the first
                 for name in species if kind_of(name) for seed in range(count)]
@@ -322,8 +322,7 @@ def plant(folder: Path | str, species: Iterable[str], count: int = 300, size: in
             part.replace(path)  # named when whole, so that nobody ever reads half a picture
         finally:
             part.unlink(missing_ok=True)
-        if progress:
-            progress(written)
+        progress(written / len(missing), f"{written} of {len(missing)} pictures rendered")
 
 
 def contact_sheet(each: int = 8, size: int = 128) -> Image.Image:

@@ -11,7 +11,7 @@ A check asks a layer for its gradients with a *random* upstream gradient gy, and
     threads      two threads at once, twice, must agree to the bit; a batch cut in two with a whole one but for rounding
 
 f(x) = <layer(x), gy>, so the gradient of f is what backward(gy) returns. Errors are |a-b| / |b| by norms; of
-adjoints, |a-b| / |Ax||gy|.
+adjoints, |a-b| / |Ax||gy|; of a slope of the whole model, over what it would be for a random direction of that length.
 """
 
 import copy
@@ -235,7 +235,7 @@ def same(a: Any, b: Any) -> bool:
     if isinstance(a, dict):
         return isinstance(b, dict) and a.keys() == b.keys() and all(same(a[k], b[k]) for k in a)
     if isinstance(a, tuple | list):
-        return isinstance(b, tuple | list) and all(same(p, q) for p, q in zip(a, b, strict=True))
+        return isinstance(b, tuple | list) and len(a) == len(b) and all(map(same, a, b))
     return np.array_equal(a, b)
 
 

@@ -74,7 +74,7 @@ def main(arguments: list[str]) -> int:
         if run.generator.unusable:
             say(f"{len(run.generator.unusable)} files that could not be used before are left out again.")
     else:
-        run.begin(out, options.overwrite)
+        run.begin(out)
     try:
         stopped = train(run)
         if run.generator.unusable:
@@ -196,17 +196,11 @@ def find_data(experiment: Experiment) -> Path:
     species = experiment.species or tuple(garden.SPECIES)
     print(f"Learning from rendered flowers in {rendered}, since there are no photographs of them in {photographs}.")
     print("Photographs: python -m scratch_ae.download, or name a folder of your own with --data.")
-    missing = sum(not (rendered / name / f"{k:05d}.jpg").exists() for name in species for k in range(GARDEN))
-    if missing:
+    try:
         with Progress() as bar:
-
-            def progress(written: int) -> None:
-                bar.update(written / missing, f"{written} of {missing} pictures rendered")
-
-            try:
-                garden.plant(rendered, species, GARDEN, progress=progress)
-            except OSError as problem:
-                raise UserError(f"{problem}. Work in a folder that is yours, or name pictures with --data.") from None
+            garden.plant(rendered, species, GARDEN, progress=bar.update)
+    except OSError as problem:
+        raise UserError(f"{problem}. Work in a folder that is yours, or name pictures with --data.") from None
     return rendered
 
 

@@ -120,6 +120,10 @@ def test_each_sheet_shows_what_its_title_says(tmp_path, monkeypatch):
             iris, calendula = ([f.parent.name for f in files].index(s) for s in species)
             assert np.array_equal(calls["blend"][1], images[[iris, calendula]])
             assert np.array_equal(calls["alphas"][1:], codes[[iris, calendula]])
+    for file in image_files([tmp_path / "data" / "rose"]):
+        file.write_bytes(bytes(file.stat().st_size))
+    with pytest.raises(UserError, match=r"none of the pictures in .*data can be read any more"):
+        figures.draw(tmp_path / "rose")
     garden.plant(tmp_path / "data", ["rose"], 13, size=16)
     with pytest.raises(UserError, match=r"not those that the run in .*rose began with; name their folder"):
         figures.draw(tmp_path / "rose")

@@ -97,22 +97,26 @@ def stamps(folder: Path) -> dict[str, int]:
 
 
 def test_plant_writes_once_and_resumes(tmp_path: Path) -> None:
-    calls: list[int] = []
-    plant(tmp_path, ["rose", "iris"], count=3, size=64, progress=calls.append)
-    assert calls == [1, 2, 3, 4, 5, 6]
+    calls: list[tuple[float, str]] = []
+
+    def told(share: float, text: str) -> None:
+        calls.append((share, text))
+
+    plant(tmp_path, ["rose", "iris"], count=3, size=64, progress=told)
+    assert calls == [(k / 6, f"{k} of 6 pictures rendered") for k in range(1, 7)]
     before = stamps(tmp_path)
     assert sorted(before) == [f"{name}/{k:05d}.jpg" for name in ("iris", "rose") for k in range(3)], "and no .part"
 
     calls.clear()
-    plant(str(tmp_path), iter(["rose", "iris"]), count=3, size=64, progress=calls.append)
+    plant(str(tmp_path), iter(["rose", "iris"]), count=3, size=64, progress=told)
     assert calls == []
     assert stamps(tmp_path) == before
 
     gone = tmp_path / "iris" / "00001.jpg"
     content = gone.read_bytes()
     gone.unlink()
-    plant(tmp_path, ["rose", "iris"], count=3, size=64, progress=calls.append)
-    assert calls == [1]
+    plant(tmp_path, ["rose", "iris"], count=3, size=64, progress=told)
+    assert calls == [(1, "1 of 1 pictures rendered")]
     assert gone.read_bytes() == content
     del before["iris/00001.jpg"]
     assert before.items() <= stamps(tmp_path).items()

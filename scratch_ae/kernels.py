@@ -18,28 +18,16 @@ there for the gradient checks, which is why squares are d*d and branches look at
 loops: another would take longer to compile than all of the checks.
 """
 
-import atexit
-import os
-import shutil
-import tempfile
-from pathlib import Path
+from collections.abc import Callable
 
 import numpy as np
+from llvmlite import ir  # a part of numba
+from llvmlite.binding import get_host_cpu_features
+from numba import njit, types
+from numba.core import cgutils
+from numba.extending import intrinsic, overload
 
 from .shapes import convolved
-
-of_the_user = os.path.expanduser(os.getenv("XDG_CACHE_HOME", "~/.cache"))
-cache_folders = Path(__file__).parent / "__pycache__", Path(of_the_user).absolute()
-there = [next(folder for folder in (wish, *wish.parents) if os.path.exists(folder)) for wish in cache_folders]
-if not any(os.access(folder, os.W_OK) for folder in there) and "NUMBA_CACHE_DIR" not in os.environ:
-    os.environ["NUMBA_CACHE_DIR"] = tempfile.mkdtemp()  # numba will not start without a place for its cache
-    atexit.register(shutil.rmtree, os.environ["NUMBA_CACHE_DIR"], ignore_errors=True)
-
-from llvmlite import ir  # noqa: E402  (only now that the cache has a place; llvmlite is a part of numba)
-from llvmlite.binding import get_host_cpu_features  # noqa: E402
-from numba import njit, types  # noqa: E402
-from numba.core import cgutils  # noqa: E402
-from numba.extending import intrinsic, overload  # noqa: E402
 
 Size = tuple[int, int]
 Bias = np.ndarray | None
@@ -54,6 +42,14 @@ WIDE = WIDTHS[-1]
 # are many and have left the cache since the line before.
 NARROW, LONG = 32, 96  # pixels of a line
 MANY = 2**18  # weights
+
+
+def compiled(function: Callable) -> Callable:
+    """numba's njit, its code kept on disk for the next start, or not kept where no folder can be written to."""
+    try:
+        return njit(function, cache=True, nogil=True, error_model="numpy")
+    except RuntimeError:
+        return njit(function, nogil=True, error_model="numpy")
 
 
 # ------------------------------------------------------------------------------------------------- the tile
@@ -167,7 +163,7 @@ def unrolled(context, builder, kinds, values, width, rows):
 # whole tiles, with zeros after the last. The weights that are multiplied come in `panels` of some of their columns.
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def correlate_line(x, top, H, S, w, y):
     """y[j,f] += sum_pqc x[top+p, j*S+q, c] * w[p,q,c,f]"""
     (_, K, _, C, panel), (T, F) = w.shape, y.shape
@@ -181,7 +177,7 @@ def correlate_line(x, top, H, S, w, y):
                 tile(width, min(ROWS, T - j), sums, y_at, pixels, x_at, weights, w_at, K * C)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def scatter_line(y, w, x, top, first, H, S):
     """x[top+p, j*S+q, c] += sum_f y[j,f] * w[p,q,f,c], of x only rows first to H"""
     (_, K, _, F, panel), (T, step), C = w.shape, y.shape, x.shape[2]
@@ -196,7 +192,7 @@ def scatter_line(y, w, x, top, first, H, S):
                     tile(width, min(ROWS, T - j), sums, x_at, pixels, y_at, weights, w_at, F)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def weights_line(x, top, H, S, y, w):
     """w[p,q,c,f] += sum_j x[top+p, j*S+q, c] * y[j,f]"""
     (K, _, C, F), T = w.shape, len(y)
@@ -209,7 +205,7 @@ def weights_line(x, top, H, S, y, w):
                 tile(width, min(ROWS, K * C - k), sums, w_at, row, x_at, pixels, y_at, T)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def transposed_weights_line(y, x, top, H, S, w):
     """w[p,q,f,c] += sum_j y[j,f] * x[top+p, j*S+q, c]"""
     (K, _, F, C), (T, step) = w.shape, y.shape
@@ -226,7 +222,7 @@ def transposed_weights_line(y, x, top, H, S, w):
 # ------------------------------------------------------------------------------------ lines come and lines go
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def tiled(columns):
     """So many columns, or as many more as fill whole tiles."""
     for width in WIDTHS:
@@ -235,34 +231,34 @@ def tiled(columns):
     return -(-columns // WIDE) * WIDE
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def side_by_side(N, W, J, w, S, Q):
     """(images in a line, pixels of y from one to the next), with room for zeros between images."""
     step = -(-max(Q + W, (J - 1) * S + w.shape[1]) // S)
     return max(1, min(N, (NARROW if w.size < MANY else LONG) // step)), step
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def in_view(i, start, S, P, K):
     """(top, the rows of x that come into view) for row i of y, after the rows from start on."""
     top = i * S - P
     return top, range(top + K if i > start else top, top + K + S)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def out_of_view(i, I, S, P, H):
     """The rows of x that no row of y after i reaches."""
     return range(max(i * S - P, 0), min((i + 1) * S - P, H) if i + 1 < I else H)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def clear(line):
     flat = line.reshape(-1)
     for k in range(flat.size):
         flat[k] = 0
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def runs(row, line):
     """The row (W,C) of an image, and its place at the start of a line, as runs of memory: one if nothing is between."""
     (W, C), wide = row.shape, line.shape[1]
@@ -270,7 +266,7 @@ def runs(row, line):
     return row.reshape(count, -1), line[:W].reshape(count, -1)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def load(x, n, images, row, line, step):
     """line[g*step + j, c] = x[n+g, row, j, c] for so many images g."""
     for g in range(images):
@@ -281,7 +277,7 @@ def load(x, n, images, row, line, step):
                 into[c] = of[c]
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def load_gradient(y, gy, relu, gb, n, images, row, line, step):
     """`load` of gy, with `relu` only where y > 0; its sum over pixels is added to gb (C,)."""
     for g in range(images):
@@ -299,13 +295,13 @@ def load_gradient(y, gy, relu, gb, n, images, row, line, step):
         gb += total
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def rectified(x):
     """A number x where it is positive, else 0 (nan stays nan, since nan - nan is nan)."""
     return x if x.real > 0 else x - x
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def store(line, step, b, relu, y, n, images, row):
     """y[n+g, row, j, c] = line[g*step + j, c] + b[c], with `relu` 0 where that is below 0."""
     for g in range(images):
@@ -321,7 +317,7 @@ def store(line, step, b, relu, y, n, images, row):
 # What is called w (K,K,C,F') here are its `panels`.
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def convolution(x, w, b, relu, S, P, Q, y, first, last):
     """Rows first to last of y = correlate(x, w) + b: x (N,H,W,C), w (K,K,C,F'), b (F,), y (N,I,J,F)."""
     (N, H, W, C), (_, _, J, F), K = x.shape, y.shape, w.shape[1]
@@ -340,7 +336,7 @@ def convolution(x, w, b, relu, S, P, Q, y, first, last):
             store(sums, step, b, relu, y, n, images, i)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def convolution_backward(x, w, y, gy, relu, S, P, Q, gx, gw, gb):
     """gx = scatter(gz, w), gw += correlate_weights(x, gz), gb += the sum of gz; gz is what of gy passes the ReLU.
 
@@ -367,7 +363,7 @@ def convolution_backward(x, w, y, gy, relu, S, P, Q, gx, gw, gb):
                     store(gx_lines[row % (K + S), Q:], step * S, no_bias, False, gx, n, images, row)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def transposed_convolution(x, w, b, relu, S, P, Q, y, first, last):
     """y = scatter(x, w) + b: x (N,I,J,F), w (K,K,F,C'), b (C,), y (N,H,W,C).
 
@@ -389,7 +385,7 @@ def transposed_convolution(x, w, b, relu, S, P, Q, y, first, last):
                 store(y_lines[row % (K + S), Q:], step * S, b, relu, y, n, images, row)
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def transposed_convolution_backward(x, w, y, gy, relu, S, P, Q, gx, gw, gb):
     """gx = correlate(gz, w), gw += correlate_weights(gz, x), gb += the sum of gz; gz is what of gy passes the ReLU.
 
@@ -417,15 +413,7 @@ def transposed_convolution_backward(x, w, y, gy, relu, S, P, Q, gx, gw, gb):
 # ------------------------------------------------------------------------------------- the maps, for arrays
 
 
-def zeros_for(gw: np.ndarray, w: np.ndarray) -> np.ndarray:
-    """Zeros (K,K,C,F') of w's type to sum gw (K,K,C,F) in: gw itself, where no channel is missing."""
-    if tiled(gw.shape[3]) > gw.shape[3] or gw.dtype != w.dtype or not gw.flags.c_contiguous:
-        return np.zeros((*gw.shape[:3], tiled(gw.shape[3])), w.dtype)
-    gw[:] = 0
-    return gw
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def fill(w, exchanged, found):
     """`panels` of w (K,K,A,B), or of its `exchanged` w.swapaxes(2, 3), in the order of w's memory."""
     (K, _, A, B), (G, _, _, C, width) = w.shape, found.shape
@@ -506,12 +494,7 @@ def correlate_backward(
         np.matmul(gy[: len(gx)], w[0, 0].T, out=gx)
         gw[0, 0] = sum(image.reshape(-1, C).T @ g.reshape(-1, F) for image, g in zip(x, gy, strict=True))
         return gy.sum((0, 1), np.result_type(np.float64, w)).sum(0).astype(w.dtype)
-    sums, gb = zeros_for(gw, w), np.zeros(F, np.result_type(np.float64, w))
-    _, before = places(x.shape[1], x.shape[2], len(w), S, padding)
-    convolution_backward(x, panels(w.swapaxes(2, 3), w.shape[3]), y, gy, relu, S, *before, gx, sums, gb)
-    if sums is not gw:
-        gw[:] = sums[..., : w.shape[3]]
-    return gb.astype(w.dtype)
+    return backward(convolution_backward, x.shape, x, w, y, gy, S, padding, relu, gx, gw)
 
 
 def scatter(
@@ -537,19 +520,29 @@ def scatter_backward(
 ) -> np.ndarray:  # fmt: skip
     """Writes the gradients in y and in w; returns that in b (C,). x is what `scatter` gave, gx the gradient in it."""
     y, w, x, gx = alike(y, w, x, gx)
-    sums, gb = zeros_for(gw, w), np.zeros(w.shape[3], np.result_type(np.float64, w))
-    _, before = places(x.shape[1], x.shape[2], len(w), S, padding)
-    exchanged = panels(w.swapaxes(2, 3), tiled(w.shape[3]))
-    transposed_convolution_backward(y, exchanged, x, gx, relu, S, *before, gy, sums, gb)
-    if sums is not gw:
-        gw[:] = sums[..., : w.shape[3]]
+    return backward(transposed_convolution_backward, x.shape, y, w, x, gx, S, padding, relu, gy, gw)
+
+
+def backward(
+    lines: Callable, image: tuple[int, ...], x: np.ndarray, w: np.ndarray, y: np.ndarray, gy: np.ndarray, S: int,
+    padding: str, relu: bool, gx: np.ndarray, gw: np.ndarray,
+) -> np.ndarray:  # fmt: skip
+    """The gradients of a map from x to y with weights w (K,K,C,F); `image` is the shape of the larger of the two."""
+    (K, _, _, F), width = w.shape, tiled(w.shape[3])
+    in_place = width == F and gw.dtype == w.dtype and gw.flags.c_contiguous
+    sums, gb = gw if in_place else np.empty((*w.shape[:3], width), w.dtype), np.zeros(F, np.result_type(np.float64, w))
+    sums[:] = 0
+    _, before = places(image[1], image[2], K, S, padding)
+    lines(x, panels(w.swapaxes(2, 3), width), y, gy, relu, S, *before, gx, sums, gb)
+    if not in_place:
+        gw[:] = sums[..., :F]
     return gb.astype(w.dtype)
 
 
 # ------------------------------------------------------------------------------------------------- the loss
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def squared_error_and_variation(y, target, a, b, eps, gy, sums):
     """y, target (N,H,W,C) -> sums (2,) and gy (N,H,W,C), the gradient of a*sums[0] + b*sums[1] in y.
 
@@ -585,7 +578,7 @@ def squared_error_and_variation(y, target, a, b, eps, gy, sums):
 # ------------------------------------------------------------------------------------------------- Adam
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@compiled
 def adam(p, g, m, v, decay1, gain1, decay2, gain2, rate, scale, eps):
     """One step on flat arrays (n,), in place: parameters p, moments m and v; g is only read.
 

@@ -205,12 +205,23 @@ def test_the_weights_gradient_goes_to_any_array(C):
 
 
 @pytest.mark.parametrize("writable", [True, False])
-def test_compiled_code_goes_elsewhere_only_where_it_must(writable):
-    """Without a place for its cache, numba would not even start."""
-    code = f"import os; os.environ.pop('NUMBA_CACHE_DIR', None); os.access = lambda *_: {writable}; "
-    code += "import scratch_ae.kernels; print(os.path.isdir(os.environ.get('NUMBA_CACHE_DIR', '')))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == f"{not writable}\n"
+def test_compiled_code_is_kept_where_it_can_be(writable):
+    """Where no folder can be written to, numba refuses to keep it, and so to start."""
+    code = f"""
+import tempfile
+def refused(*_, **__): raise PermissionError("read-only")
+if not {writable}:
+    tempfile.TemporaryFile = refused  # with which numba tries a folder
+import numpy as np
+from scratch_ae import kernels
+line = np.ones(3)
+kernels.clear(line)
+print(kernels.clear.stats.cache_path is not None, line.sum())
+"""
+    environment = {**os.environ, "NUMBA_DISABLE_JIT": "0"}
+    call = [sys.executable, "-c", code]
+    done = subprocess.run(call, env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout == f"{writable} 0.0\n"
 
 
 def test_nobody_needs_a_home():

@@ -11,8 +11,7 @@ class Experiment:
     """A network and its training. Raises UserError where the numbers do not fit together.
 
     The encoder has one stride-2 convolution for each entry of `filters`, so each side of the image shrinks by
-    2**len(filters); the decoder mirrors it, or in so many layers `decoder_filters`. `species` are the folders to learn
-    from, () for every folder there is.
+    2**len(filters); the decoder mirrors it. `species` are the folders to learn from, () for every folder there is.
     """
 
     name: str
@@ -22,7 +21,6 @@ class Experiment:
     latent: int  # numbers that an image is squeezed into
     kernel_size: int = 3  # of the transposed convolutions; 4 covers every pixel equally often, 3 does not
     channels: int = 3
-    decoder_filters: tuple[int, ...] = ()  # in the encoder's order; () for the encoder's own
     batch_size: int = 8
     learning_rate: float = 2e-3  # for half of the way; then it falls to 0
     warm_up: int = 100  # steps over which the rate rises first; without, many ReLUs are soon off for good
@@ -36,12 +34,8 @@ class Experiment:
             if not fine:
                 raise UserError(what)
 
-        factor, decoder = 2 ** len(self.filters), self.decoder_filters or self.filters
+        factor = 2 ** len(self.filters)
         need(len(self.filters) > 0 and min(self.filters) > 0, f"filters must be numbers above 0, got {self.filters}")
-        need(
-            len(decoder) == len(self.filters) and min(decoder) > 0,
-            f"the decoder's filters must be {len(self.filters)} numbers above 0, like the encoder's, got {decoder}",
-        )
         need(
             self.size > 0 and self.size % factor == 0,
             f"the image size must be divisible by {factor} for {len(self.filters)} convolutions, got {self.size}",

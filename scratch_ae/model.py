@@ -25,19 +25,19 @@ def build(experiment: Experiment, rng: np.random.Generator) -> tuple[list[Layer]
     Encoder: stride-2 3x3 'same' convolutions with ReLU, flatten, Dense. Decoder: Dense, reshape, stride-2 'same'
     transposed convolutions with ReLU in mirrored order, a 1x1 convolution to the colours, sigmoid.
     """
-    e, drawn = experiment, experiment.decoder_filters or experiment.filters
+    e = experiment
     side = e.size // 2 ** len(e.filters)
-    bottom, corner = side * side * e.filters[-1], (side, side, drawn[-1])
+    corner = side, side, e.filters[-1]
     first = Conv2D(e.channels, e.filters[0], 3, 2, "same", rng, gain=1, relu=True, first=True)
     encoder: list[Layer] = [first]
     drawing = Dense(e.latent, math.prod(corner), rng, gain=1)
     decoder: list[Layer] = [drawing, Reshape(*corner)]
     for C, F in pairwise(e.filters):
         encoder.append(Conv2D(C, F, 3, 2, "same", rng, relu=True))
-    encoder += [Reshape(bottom), Dense(bottom, e.latent, rng, gain=2)]
-    for k, (C, F) in enumerate(pairwise((drawn[-1], *reversed(drawn)))):
+    encoder += [Reshape(math.prod(corner)), Dense(math.prod(corner), e.latent, rng, gain=2)]
+    for k, (C, F) in enumerate(pairwise((corner[2], *reversed(e.filters)))):
         decoder.append(ConvTranspose2D(C, F, e.kernel_size, 2, "same", rng, gain=1 if k == 0 else 2, relu=True))
-    decoder += [Conv2D(drawn[0], e.channels, 1, 1, "same", rng, gain=2), Sigmoid()]
+    decoder += [Conv2D(e.filters[0], e.channels, 1, 1, "same", rng, gain=2), Sigmoid()]
     mirror(encoder, e.channels)
     mirror(decoder, e.latent)
     first.b = -0.5 * first.w.sum((0, 1, 2))  # as if mid-grey were 0: 0.15 dB more after 4,000 images

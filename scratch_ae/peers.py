@@ -22,7 +22,7 @@ import numpy as np
 
 from . import UserError, checkpoint
 from .gradcheck import error
-from .layers import ConvTranspose2D, Dense, Weighted
+from .layers import ConvTranspose2D, Weighted
 from .losses import EPS
 from .model import AutoEncoder
 from .optim import Adam
@@ -60,11 +60,10 @@ def keras(model: AutoEncoder, images: np.ndarray, how: str) -> Contender:
     x = image = keras.Input((e.size, e.size, e.channels))
     for F in e.filters:
         x = layers.Conv2D(F, 3, strides=2, padding="same", activation="relu")(x)
-    drawn = e.decoder_filters or e.filters
-    corner = *x.shape[1:3], drawn[-1]
+    corner = x.shape[1:]
     x = code = layers.Dense(e.latent)(layers.Flatten()(x))
     x = layers.Reshape(corner)(layers.Dense(math.prod(corner))(x))
-    for F in reversed(drawn):
+    for F in reversed(e.filters):
         x = layers.Conv2DTranspose(F, e.kernel_size, strides=2, padding="same", activation="relu")(x)
     x = layers.Conv2D(e.channels, 1, activation="sigmoid")(x)
     network, decoder = keras.Model(image, x), keras.Model(code, x)
@@ -101,31 +100,25 @@ def keras(model: AutoEncoder, images: np.ndarray, how: str) -> Contender:
     return Contender(gradients, lambda: step().numpy(), lambda: decode().numpy())
 
 
-def owners(model: AutoEncoder) -> list[Weighted]:
-    """The layer that each of `parameters` belongs to."""
-    return [layer for layer in model.layers if isinstance(layer, Weighted) for _ in ("w", "b")]
-
-
 def for_keras(model: AutoEncoder, arrays: list[np.ndarray]) -> list[np.ndarray]:
     """Weights or gradients, in the order of `parameters`, as Keras lays them out: (K,K,F,C) for ConvTranspose2D."""
+    owners = [layer for layer in model.layers if isinstance(layer, Weighted) for _ in ("w", "b")]
     return [array.swapaxes(2, 3) if array.ndim == 4 and isinstance(layer, ConvTranspose2D) else array
-            for layer, array in zip(owners(model), arrays, strict=True)]  # fmt: skip
+            for layer, array in zip(owners, arrays, strict=True)]  # fmt: skip
 
 
 def for_torch(model: AutoEncoder, arrays: list[np.ndarray]) -> list[np.ndarray]:
     """Weights or gradients, in the order of `parameters`, as PyTorch lays them out for images turned by half a turn."""
     e, found = model.experiment, list[np.ndarray]()
-    side, orders = e.size // 2 ** len(e.filters), dict[int, np.ndarray]()
-    for channels in (e.filters[-1], (e.decoder_filters or e.filters)[-1]):  # before the code, and after it
-        place = np.arange(side * side * channels).reshape(side, side, channels)
-        orders[place.size] = place[::-1, ::-1].transpose(2, 0, 1).ravel()
-    for layer, a in zip(owners(model), for_keras(model, arrays), strict=True):
+    side, channels = e.size // 2 ** len(e.filters), e.filters[-1]
+    corner = np.arange(side * side * channels).reshape(side, side, channels)[::-1, ::-1].transpose(2, 0, 1).ravel()
+    for a in for_keras(model, arrays):
         if a.ndim == 4:  # (K,K,C,F) -> (F,C,K,K)
             a = a.transpose(3, 2, 0, 1)[:, :, ::-1, ::-1]
-        elif isinstance(layer, Dense):
+        else:
             a = a.T
-            for axis, size in enumerate(a.shape):  # the numbers that are no code
-                a = a.take(orders[size], axis) if size in orders else a
+            for axis in range(a.ndim):  # of a Dense layer or its bias: the numbers between encoder and code
+                a = a.take(corner, axis) if a.shape[axis] == corner.size else a
         found.append(a)
     return found
 
@@ -142,10 +135,8 @@ def pytorch(model: AutoEncoder, images: np.ndarray, how: str) -> Contender:
         encoder += [nn.Conv2d(c, F, 3, 2, padding=1), nn.ReLU()]
         c = F
     encoder += [nn.Flatten(), nn.Linear(c * side * side, e.latent)]
-    drawn = e.decoder_filters or e.filters
-    c = drawn[-1]
     decoder: list[nn.Module] = [nn.Linear(e.latent, c * side * side), nn.Unflatten(1, (c, side, side))]
-    for F in reversed(drawn):
+    for F in reversed(e.filters):
         decoder += [nn.ConvTranspose2d(c, F, e.kernel_size, 2, 1, output_padding=4 - e.kernel_size), nn.ReLU()]
         c = F
     decoder += [nn.Conv2d(c, e.channels, 1), nn.Sigmoid()]

@@ -178,7 +178,7 @@ def describe(experiment: Experiment, preset: str, limits: "Limits") -> None:
     usual = asdict(PRESETS[preset][experiment.name])
     parts = []
     for name, value in asdict(experiment).items():
-        if name not in ("name", "epochs", "pairs") and value is not False and (name, value) != ("decoder_filters", ()):
+        if name not in ("name", "epochs", "pairs") and value is not False:
             text = (" ".join(map(str, value)) or "all that are there") if isinstance(value, tuple) else value
             parts.append(f"{name} {text}{'' if value == usual[name] else ' (overridden)'}")
     length = [f"{getattr(limits, name)} {name}" for name in ("steps", "epochs", "minutes") if getattr(limits, name)]

@@ -32,23 +32,22 @@ def test_images_do_not_see_each_other():
     assert model.reconstruct(IMAGES[:0]).shape == (0, 16, 16, 3)
 
 
-@pytest.mark.parametrize(("kernel_size", "decoder_filters"), [(3, ()), (4, ()), (3, (5, 9))])
-def test_the_network_is_what_the_loops_say(kernel_size, decoder_filters):
+@pytest.mark.parametrize("kernel_size", [3, 4])
+def test_the_network_is_what_the_loops_say(kernel_size):
     """The whole of it once more, from the reference and the formulas: architecture, mirroring, kernel size, loss."""
-    experiment = replace(SMALL, kernel_size=kernel_size, decoder_filters=decoder_filters, tv_weight=0.3)
-    F1, F2 = decoder_filters or (4, 6)
+    experiment = replace(SMALL, kernel_size=kernel_size, tv_weight=0.3)
     model = AutoEncoder(experiment, seed=5, threads=2, dtype=np.float64)
     p = model.parameters()
     x = y = IMAGES[:3].astype(np.float64)
     for k in (0, 1):
         y = np.maximum(reference.correlate(y, p[f"{k}.w"], 2, "same") + p[f"{k}.b"], 0)
     codes = y.reshape(3, -1) @ p["3.w"] + p["3.b"]
-    y = (codes @ p["4.w"] + p["4.b"]).reshape(3, 4, 4, F2)
+    y = (codes @ p["4.w"] + p["4.b"]).reshape(3, 4, 4, 6)
     for k, side in ((6, 8), (7, 16)):
         assert p[f"{k}.w"].shape[0] == kernel_size
         y = np.maximum(reference.scatter(y, p[f"{k}.w"].swapaxes(2, 3), 2, "same", (side, side)) + p[f"{k}.b"], 0)
     y = 1 / (1 + np.exp(-(y @ p["8.w"][0, 0] + p["8.b"])))
-    assert [p[f"{k}.w"].shape[3] for k in (0, 1, 6, 7)] == [4, 6, F2, F1], "the decoder's in mirrored order"
+    assert [p[f"{k}.w"].shape[3] for k in (6, 7)] == [6, 4], "the filters in mirrored order"
     assert np.allclose(model.encode(x), codes, rtol=1e-10)
     assert np.allclose(model.reconstruct(x), y, rtol=1e-10)
     dx, dy = np.zeros_like(y), np.zeros_like(y)

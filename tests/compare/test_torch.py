@@ -30,7 +30,7 @@ TOLERANCE = {np.float64: (1e-10, 1e-8, 1e-8), np.float32: (1e-4, 1e-3)}
 def test_flowers_is_the_network_of_iris_calendula():
     """So it is not trained a second time below."""
     def shape(e):
-        return e.size, e.filters, e.decoder_filters, e.latent, e.channels
+        return e.size, e.filters, e.latent, e.channels
 
     for preset in (EXPERIMENTS, FULL):
         assert shape(preset["flowers"]) == shape(preset["iris_calendula"])
@@ -49,7 +49,7 @@ def network(experiment, p, x):
     for _ in range(depth):  # 'same' with stride 2 on an even side: one zero after, none before
         x = functional.relu(functional.conv2d(functional.pad(x, (0, 1, 0, 1)), to_torch(p[f"{k}.w"]), p[f"{k}.b"], 2))
         k += 1
-    channels, side = (experiment.decoder_filters or experiment.filters)[-1], x.shape[2]
+    channels, side = x.shape[1], x.shape[2]
     x = x.permute(0, 2, 3, 1).flatten(1)  # our pictures have their channels last
     x = x @ p[f"{k + 1}.w"] + p[f"{k + 1}.b"]
     x = x @ p[f"{k + 2}.w"] + p[f"{k + 2}.b"]

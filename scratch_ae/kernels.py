@@ -340,7 +340,7 @@ def convolution(x, w, b, relu, S, P, Q, y, first, last):
 def convolution_backward(x, w, y, gy, relu, S, P, Q, gx, gw, gb):
     """gx = scatter(gz, w), gw += correlate_weights(x, gz), gb += the sum of gz; gz is what of gy passes the ReLU.
 
-    w (K,K,F,C'), gw (K,K,C,F').
+    w (K,K,F',C'), gw (K,K,C,F').
     """
     (N, H, W, C), (_, I, J, F), K = x.shape, y.shape, w.shape[1]
     G, step = side_by_side(N, W, J, w, S, Q)

@@ -102,9 +102,11 @@ class Run:
         os.truncate(self.out / "log.jsonl", len(b"".join(lines)))
         self.lines = len(lines)
 
-    def begin(self, out: Path) -> None:
+    def begin(self, out: Path, overwrite: bool) -> None:
         """Make the folder of the results, or empty it, and begin the log."""
         self.open(out)
+        if (out / checkpoint.NAME).exists() and not overwrite:  # since we looked, another run has ended there
+            raise UserError(f"{out} holds a trained network by now. Choose another folder with --out.")
         for name in (checkpoint.NAME, checkpoint.BEFORE, "tracked.webp"):
             (out / name).unlink(missing_ok=True)
         for name in PICTURES:
@@ -120,6 +122,8 @@ class Run:
             raise UserError(f"the pictures in {self.data} are not those that the run in {out} began with; name their "
                             "folder with --data, or begin anew with another --out")  # fmt: skip
         self.open(out)
+        if checkpoint.read(out / checkpoint.NAME)[1]["t"] != header["t"]:  # since we looked
+            raise UserError(f"another run has gone on in {out}. Give the command again.")
         self.cut_log(header["log"])
         for name, parameter in self.model.parameters().items():
             parameter[...] = arrays[name]

@@ -74,7 +74,7 @@ def main(arguments: list[str]) -> int:
         if run.generator.unusable:
             say(f"{len(run.generator.unusable)} files that could not be used before are left out again.")
     else:
-        run.begin(out)
+        run.begin(out, options.overwrite)
     try:
         stopped = train(run)
         if run.generator.unusable:

@@ -64,26 +64,29 @@ def main(arguments: list[str]) -> int:
 
 
 def record(run: Path, name: str, **more: Any) -> None:
-    """Write results/NAME.jsonl: what the run was, on which machine, its evaluations, and the last one, over all."""
+    """Write results/NAME.jsonl: what the run was, on which machine, its evaluations, and the last one, over all.
+
+    The machine is the one that this is called on: call it where the run was.
+    """
     begun, *entries = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
     found, points, losses, seconds, before = {}, [], [], 0.0, begun["time"]
     for entry in entries:
         seconds += entry["time"] - before if entry["time"] - before < PAUSE else 0
         before = entry["time"]
-        where = {name: entry[name] for name in ("step", "epoch")} | {"minutes": round(seconds / 60, 3)}
+        where = {key: entry[key] for key in ("step", "epoch")} | {"minutes": round(seconds / 60, 3)}
         if "loss" in entry:
             losses.append(entry["loss"])
         elif "training" in entry:
-            parts = {name: rounded(entry[name]) for name in ("training", "held_out") if name in entry}
+            parts = {part: rounded(entry[part]) for part in ("training", "held_out") if part in entry}
             points.append(where | {"loss": round(float(np.mean(losses)), 6)} | parts)
             losses.clear()
         elif "all" in entry:
-            found = where | {"all": {name: rounded(values) for name, values in entry["all"].items()}}
+            found = where | {"all": {part: rounded(values) for part, values in entry["all"].items()}}
     if not entries or "all" not in entries[-1]:
         raise UserError(f"the run in {run} has not come to its end, go on with --resume")
     every = -(-len(points) // POINTS)
-    machine = {name: value for name, value in environment().items() if value != "absent"}
-    header = {name: begun[name] for name in ("experiment", "version", "seed", "threads", "images")}
+    machine = {key: value for key, value in environment().items() if value != "absent"}
+    header = {key: begun[key] for key in ("experiment", "version", "seed", "threads", "images")}
     lines = [header | {"machine": machine} | more, *points[:-1][::every], points[-1], found]
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / f"{name}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
@@ -107,6 +110,8 @@ def garden() -> None:
     plant(Path("data/garden"), SPECIES, train.GARDEN)
     for name, pictures in PICTURES.items():
         run = Path("runs/garden") / name
+        if (run / checkpoint.NAME).exists() and AutoEncoder.load(run / checkpoint.NAME).experiment != EXPERIMENTS[name]:
+            raise UserError(f"{run} was trained when {name} was another experiment; remove it")
         finish(run, [name, "--data", "data/garden"])
         for made, kept in pictures.items():
             show(run / made, HERE / kept)

@@ -51,14 +51,25 @@ def strip(rows: Sequence[Sequence[np.ndarray]], names: Sequence[str], titles: Se
     return into
 
 
+def write(picture: Figure | Image.Image, file: Path | io.BytesIO) -> None:
+    """A picture as PNG."""
+    if isinstance(picture, Figure):
+        picture.savefig(file, format="png", dpi=110, bbox_inches="tight")
+    else:
+        picture.save(file, format="png", optimize=True)
+
+
 def save(picture: Figure | Image.Image, name: str) -> None:
-    """A lesson's picture, as figures/lessons/<name>.png."""
+    """A lesson's picture: written as figures/lessons/<name>.png, or else shown where IPython runs, in Jupyter say."""
+    ipython = sys.modules.get("IPython")  # only there if the learner works in it
     if saving:
         FOLDER.mkdir(parents=True, exist_ok=True)
-        if isinstance(picture, Figure):
-            picture.savefig(FOLDER / f"{name}.png", dpi=110, bbox_inches="tight")
-        else:
-            picture.save(FOLDER / f"{name}.png", optimize=True)
+        write(picture, FOLDER / f"{name}.png")
+    elif ipython and ipython.get_ipython():
+        from IPython.display import display
+
+        write(picture, shown := io.BytesIO())
+        display(Image.open(shown))
     if isinstance(picture, Figure):
         plt.close(picture)
 

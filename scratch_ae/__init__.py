@@ -10,6 +10,7 @@ Read the files in the order of their dependence:
     peers, ladder, bench                                     how fast it is beside Keras and PyTorch
 """
 
+import argparse
 import os
 import sys
 from collections.abc import Callable
@@ -21,17 +22,27 @@ class UserError(ValueError):
     """A mistake of the user's, not of the program's: a command prints it as one `Error:` line and exits with 2."""
 
 
+class Parser(argparse.ArgumentParser):
+    """Its complaints are mistakes like all others."""
+
+    def error(self, message: str) -> None:  # type: ignore[override]
+        raise UserError(f"{message}. See: {self.prog} --help")
+
+
 def command(main: Callable[[list[str]], int]) -> None:
     """Run a command's main with the program's arguments and exit with what it returns; no traceback for the user."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # a file's name may hold what the terminal cannot show
             stream.reconfigure(errors="backslashreplace")
     program = sys.modules["__main__"]
-    if sys.argv[1:] in (["-h"], ["--help"]) and not hasattr(program, "argparse"):  # which has a help of its own
-        print(program.__doc__)
-        sys.exit(0)
     try:
-        sys.exit(main(sys.argv[1:]))
+        try:
+            if sys.argv[1:] in (["-h"], ["--help"]) and not hasattr(program, "Parser"):  # which has a help of its own
+                print(program.__doc__)
+                sys.exit(0)
+            sys.exit(main(sys.argv[1:]))
+        finally:
+            sys.stdout.flush()  # here, and not after us, where nobody would catch what comes of it
     except BrokenPipeError:  # whoever read our output, `head` say, has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)

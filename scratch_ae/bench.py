@@ -6,12 +6,12 @@ they step in turns, so that whatever else the machine does hits all alike. The l
 multiplications and additions would take at the speed of one large matrix product, measured in the same turns.
 """
 
-import argparse
 import json
 import platform
 import statistics
 import tempfile
 import time
+from argparse import Namespace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from . import UserError, command
+from . import Parser, UserError, command
 from .experiments import EXPERIMENTS
 from .ladder import climb
 from .layers import Conv2D, ConvTranspose2D, Dense
@@ -28,17 +28,16 @@ from .parallel import processors
 from .peers import CONTENDERS, Process, installed, seconds, write_job
 
 AGREEMENT = 1e-3  # of loss and gradients, by norms, in float32: a pixel on its ReLU's kink alone can make 1e-4
-QUICK = 5  # turns
 SLEEP = 0.3  # seconds after a turn, in which the threads of a framework stop to look for more work
 
 
 def main(arguments: list[str]) -> int:
-    p = argparse.ArgumentParser(prog="python -m scratch_ae.bench", description=__doc__.split("\n")[0])
+    p = Parser(prog="python -m scratch_ae.bench", description=__doc__.split("\n")[0])
     p.add_argument("--only", choices=("step", "decode"), help="one kind of measurement")
     either = p.add_mutually_exclusive_group()
     either.add_argument("--ladder", action="store_true", help="a convolution from seven loops to threads, rung by rung")
     p.add_argument("--quick", action="store_true", help="steps of one size alone, without torch.compile")
-    p.add_argument("--experiment", choices=EXPERIMENTS, help="steps, and with --only decode codes, of this one (rose)")
+    p.add_argument("--experiment", choices=EXPERIMENTS, help="of this one (steps of all four, codes of the rose)")
     p.add_argument("--batch-size", type=int, metavar="B", help="images a step")
     p.add_argument("--threads", type=int, metavar="T", help=f"threads of every contender ({processors()})")
     either.add_argument("--json", type=Path, metavar="FILE", help="write environment and rows there, too")
@@ -46,15 +45,16 @@ def main(arguments: list[str]) -> int:
     for name in ("batch_size", "threads"):
         if (value := getattr(options, name)) is not None and value < 1:
             raise UserError(f"--{name.replace('_', '-')} must be at least 1, got {value}")
+    if options.json:
+        options.json.open("a").close()  # where it cannot be written, better now than after an hour
     found = environment()
     print("\n".join(f"{name}: {value}" for name, value in found.items()), end="\n\n")
     if options.ladder:
         climb(options.threads or processors())
         return 0
-    rows = []
-    for what, measure in (("step", steps), ("decode", decoding)):
-        if options.only == what or (not options.only and (what == "step" or not options.quick)):
-            rows += measure(options)
+    rows = steps(options) if options.only != "decode" else []
+    if options.only == "decode" or not (options.only or options.quick):
+        rows += decoding(options)
     if options.json:
         options.json.write_text(json.dumps({"environment": found, "rows": rows}, indent=1) + "\n")
     return 0
@@ -76,7 +76,7 @@ def environment() -> dict[str, Any]:
 # ---- a training step ------------------------------------------------------------------------------------------------
 
 
-def steps(options: argparse.Namespace) -> list[dict]:
+def steps(options: Namespace) -> list[dict]:
     """Training steps of the four experiments, or of those that the options name."""
     cores = options.threads or processors()
     if options.quick or options.experiment:
@@ -88,7 +88,7 @@ def steps(options: argparse.Namespace) -> list[dict]:
     return [row for case in cases for row in race(*case, options.quick, "step")]
 
 
-def decoding(options: argparse.Namespace) -> list[dict]:
+def decoding(options: Namespace) -> list[dict]:
     return race(options.experiment or "rose", 1, options.threads or processors(), options.quick, "decode")
 
 
@@ -100,7 +100,7 @@ def race(name: str, N: int, threads: int, quick: bool, what: str) -> list[dict]:
     print(f"{name}, batch {N}, {threads} threads: {what}")
     running: list[Process] = []
     times: dict[str, list[float]] = {}
-    turns = QUICK if quick else 10
+    turns = 5 if quick else 10
     with tempfile.TemporaryDirectory() as folder:
         job = Path(folder) / "job.npz"
         write_job(job, model, images)

@@ -50,11 +50,12 @@ def species_folders(data: Path | str, species: Sequence[str]) -> list[Path]:
     """The folders data/<species>, in the given order; with no species all, sorted. UserError: one lacks pictures."""
     root = Path(data)
     folders = [entry for entry in _entries(root) if os.path.isdir(entry)]
+    # An empty folder is none. What nobody asked for is not looked into, since it may not be readable.
     there = sorted(entry.name for entry in folders if (species and entry.name not in species) or _files(entry))
     if not there:
         raise UserError(f"{root} has no folders of pictures; put those of each species into a folder of its own")
     if missing := [name for name in species if name not in there]:
-        raise UserError(f"{root} has no pictures of {', '.join(missing)} (only of {', '.join(there)}); add them")
+        raise UserError(f"{root} has no pictures of {', '.join(missing)} (there are: {', '.join(there)}); add them")
     return [root / name for name in species or there]
 
 
@@ -190,6 +191,8 @@ class ImageGenerator:
             if isinstance(found, np.ndarray):
                 yield file, found
             elif file not in self.unusable:
+                if not file.parent.is_dir():  # a disk that is unplugged is no damage to each of its pictures
+                    raise UserError(f"{file.parent} has gone. Bring it back; a training goes on with --resume.")
                 self.unusable[file] = str(found)
                 self.report(f"skipped {file}: {found}")
 

@@ -1,6 +1,5 @@
 """Photographs into data/flowers, one folder a species: python -m scratch_ae.download"""
 
-import argparse
 import contextlib
 import errno
 import importlib.util
@@ -24,21 +23,20 @@ from typing import BinaryIO
 
 from tqdm import tqdm
 
-from . import UserError, command
+from . import Parser, UserError, command
 from .data import UnusableImage, image_files, load_image, species_folders
 from .parallel import processors
 from .run import Progress, say
 
 DATASET = "l3llff/flowers"
-KNOWN = {"rose": 999, "sunflower": 1027, "iris": 1054, "calendula": 978}  # pictures in DATASET, of 15,740 in all
 STALE = 3600  # seconds after which a half-unpacked folder is nobody's any more
 FILES, BYTES = 200_000, 8 << 30  # that are unpacked at most: an archive may claim a thousand times what it weighs
 
 File = tuple[PurePosixPath, int, Callable[[], BinaryIO]]  # its path, its bytes, and what opens it
 
 
-def parser() -> argparse.ArgumentParser:
-    p = argparse.ArgumentParser(prog="python -m scratch_ae.download", description="Get photographs to learn from.")
+def parser() -> Parser:
+    p = Parser(prog="python -m scratch_ae.download", description="Get photographs to learn from.")
     source = p.add_mutually_exclusive_group()
     source.add_argument("--dataset", default=DATASET, metavar="OWNER/NAME", help=f"a set on Kaggle ({DATASET})")
     source.add_argument("--archive", type=Path, metavar="FILE", help="a zip file that is already here")
@@ -65,7 +63,7 @@ def main(arguments: list[str]) -> int:
                 shutil.rmtree(old, ignore_errors=True)
     if not (archive or options.folder):
         archive = fetch(options.dataset, options.dest)
-    part = options.dest / Path(tempfile.mkdtemp(".part", ".flowers.", options.dest)).name  # of its own, if two run
+    part = options.dest / Path(tempfile.mkdtemp(".part", ".flowers.", options.dest)).name  # named as the user did
     try:
         if options.folder:
             unpack(list(in_folder(options.folder)), part, str(options.folder))
@@ -84,8 +82,9 @@ def main(arguments: list[str]) -> int:
         shutil.rmtree(part, ignore_errors=True)
     if archive and not options.archive:
         shutil.rmtree(archive.parent)
+    name = "rose" if (flowers / "rose").is_dir() else "flowers"
     elsewhere = "" if options.dest == Path("data") else f" --data {flowers}"
-    say(f"They are in {flowers}. Now: python -m scratch_ae.train rose{elsewhere}")
+    say(f"They are in {flowers}. Now: python -m scratch_ae.train {name}{elsewhere}")
     return 0
 
 
@@ -264,9 +263,9 @@ def report(folder: Path) -> None:
     if not counts.total():
         raise UserError(f"none of the {len(files)} files is a picture (as {bad[0]})")
     for name, count in sorted(counts.items()):
-        known, shown = KNOWN.get(name, count), name if name.isprintable() else repr(name)
-        say(f"{count:7,} {shown}" + (f" ({DATASET} had {known:,})" if count != known else ""))
-    say(f"{counts.total():7,} pictures in all" + ("" if counts.total() == 15_740 else f" ({DATASET} had 15,740)"))
+        shown = name if name.isprintable() else repr(name)
+        say(f"{count:7,} {shown}")
+    say(f"{counts.total():7,} pictures in all")
     for line in bad[:10]:
         say(line)
     if bad:

@@ -30,28 +30,24 @@ class Experiment:
     pairs: int = 8  # on the sheet of true against predicted
 
     def __post_init__(self) -> None:
-        def need(fine: bool, what: str) -> None:
+        def need(fine: bool, what: str, got: object) -> None:
             if not fine:
-                raise UserError(what)
+                raise UserError(f"{what}, got {got}")
 
-        factor = 2 ** len(self.filters)
-        need(len(self.filters) > 0 and min(self.filters) > 0, f"filters must be numbers above 0, got {self.filters}")
-        need(
-            self.size > 0 and self.size % factor == 0,
-            f"the image size must be divisible by {factor} for {len(self.filters)} convolutions, got {self.size}",
-        )
-        need(self.latent >= 1, f"the latent size must be at least 1, got {self.latent}")
-        most = self.size**2 * self.channels
-        need(self.latent <= most, f"the latent size must be at most {most}, the numbers of an image, got {self.latent}")
-        need(self.kernel_size in (3, 4), f"the kernel size must be 3 or 4, got {self.kernel_size}")
-        need(self.channels in (1, 3), f"channels must be 1 (grey) or 3 (colour), got {self.channels}")
-        need(self.batch_size >= 1, f"the batch size must be at least 1, got {self.batch_size}")
+        size, n, most = self.size, len(self.filters), self.size**2 * self.channels
+        need(n > 0 and min(self.filters) > 0, "filters must be numbers above 0", self.filters)
+        need(size > 0 and size % 2**n == 0, f"the image size must be divisible by {2**n} for {n} convolutions", size)
+        need(self.latent >= 1, "the latent size must be at least 1", self.latent)
+        need(self.latent <= most, f"the latent size must be at most {most}, the numbers of an image", self.latent)
+        need(self.kernel_size in (3, 4), "the kernel size must be 3 or 4", self.kernel_size)
+        need(self.channels in (1, 3), "channels must be 1 (grey) or 3 (colour)", self.channels)
+        need(self.batch_size >= 1, "the batch size must be at least 1", self.batch_size)
         rate = self.learning_rate
-        need(0 < rate < float("inf"), f"the learning rate must be a number above 0, say 0.001, got {rate}")
-        need(self.warm_up >= 0, f"the warm-up must be at least 0 steps, got {self.warm_up}")
-        need(0 <= self.tv_weight <= 1, f"the TV weight must be between 0 and 1, got {self.tv_weight}")
-        need(self.epochs >= 1, f"the epochs must be at least 1, got {self.epochs}")
-        need(self.pairs >= 1, f"the pairs must be at least 1, got {self.pairs}")
+        need(0 < rate < float("inf"), "the learning rate must be a number above 0, say 0.001", rate)
+        need(self.warm_up >= 0, "the warm-up must be at least 0 steps", self.warm_up)
+        need(0 <= self.tv_weight <= 1, "the TV weight must be between 0 and 1", self.tv_weight)
+        need(self.epochs >= 1, "the epochs must be at least 1", self.epochs)
+        need(self.pairs >= 1, "the pairs must be at least 1", self.pairs)
 
 
 def experiment_from(fields: dict, file: object) -> Experiment:
@@ -60,15 +56,18 @@ def experiment_from(fields: dict, file: object) -> Experiment:
     Raises UserError, naming the file, where they are not those of this version.
     """
     try:
+        if odd := fields.keys() ^ Experiment.__dataclass_fields__.keys():
+            raise TypeError(", ".join(sorted(odd)))
         tuples: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in fields.items()}
         return Experiment(**tuples)
-    except (AttributeError, TypeError) as problem:
+    except (AttributeError, TypeError, UserError) as problem:
         raise UserError(f"{file} was written by another version: its experiment does not fit ({problem})") from None
 
 
-# Of twice the width, steps would teach as much and take nearly twice as long.
+# With twice as many filters a step teaches as much and takes nearly twice as long.
 FILTERS = (16, 32, 64, 128, 256, 256)
-# For much time. What is learnt by heart needs weights, and they cost least where images are small.
+# For hours of training. To learn by heart takes many weights, and these cost least time deep in the network, where
+# images are small.
 DEEP = (8, 16, 32, 128, 256, 512)
 
 EXPERIMENTS = {

@@ -185,7 +185,7 @@ def curves(log: Path, name: str) -> Image.Image:
     """Loss and PSNR over steps, from a run's log."""
     try:
         entries = [json.loads(line) for line in log.read_text().splitlines()]
-    except json.JSONDecodeError as problem:
+    except ValueError as problem:  # no JSON, or no text at all
         raise UserError(f"{log} is damaged ({problem}); train with --resume, which mends its end") from None
     steps = [entry for entry in entries if "loss" in entry]
     evaluations = [entry for entry in entries if "training" in entry]

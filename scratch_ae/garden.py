@@ -68,6 +68,7 @@ class Species:
 
 # ---- a petal: its tables are kept, so nobody writes into them -----------------------------------------------------
 ALONG = np.linspace(-0.14, 1.14, 256)  # where tables along a petal are sampled: 0 foot, 1 tip
+PER_LENGTH, FOOT = 199.2, 28  # so many entries of these for a petal's length, and the entry at its foot
 ACROSS = np.linspace(-1, 1, 64, dtype=np.float32)  # where tables across are: -1 and 1 are the edges
 
 
@@ -88,7 +89,7 @@ def outline(foot: float, tip: float, ruffle: float = 0, teeth: Pair = (0, 0), ph
     width -= 12 * np.abs(ALONG - s)
     width = np.convolve(np.pad(width, 4, "edge"), np.full(9, 1 / 9), "valid")  # a jump at a blunt tip would be jagged
     notch = 0.4 * np.sin(t * 5 + phase) - np.abs(np.sin((t + 1) * np.pi / 2 * teeth[0]))
-    return np.array([width, np.gradient(width) * 199.2, 1 + teeth[1] * (notch - notch.min())], np.float32)
+    return np.array([width, np.gradient(width) * PER_LENGTH, 1 + teeth[1] * (notch - notch.min())], np.float32)
 
 
 @cache
@@ -110,8 +111,9 @@ def paint(canvas: np.ndarray, foot: np.ndarray, along: np.ndarray, across: np.nd
           colours: np.ndarray, crease: np.ndarray, bend: float = 0.0, cup: float = 0.0, shadow: float = 0.0) -> None:
     """Paint one petal over the canvas, in place: from its foot along to the tip and across to an edge, each (x, y).
 
-    `bend` moves the tip sideways by so many half breadths, `cup` the edges back by so many lengths, `shadow` in [0, 1]
-    darkens what is behind, less towards the tip if below 0. `crease` is (64,), or (200, 64) if it differs along too.
+    `bend` moves the tip sideways by so many half breadths, `cup` the edges back by so many lengths, `shadow` in [-1, 1]
+    darkens what is behind by its size, less towards the tip if below 0. `crease` is (64,), or (200, 64) if it differs
+    along too.
     """
     n = canvas.shape[1]
     (fx, fy), (ax, ay), (wx, wy) = foot.tolist(), along.tolist(), across.tolist()
@@ -131,7 +133,7 @@ def paint(canvas: np.ndarray, foot: np.ndarray, along: np.ndarray, across: np.nd
         s += cup * t * t
     if shape[2, 0] != shape[2, 128]:
         s *= shape[2].take((t * 127.5 + 128).astype(np.intp), mode="clip")
-    i = (s * 199.2 + 28).astype(np.intp)  # into the tables along
+    i = (s * PER_LENGTH + FOOT).astype(np.intp)  # into the tables along
     breadth = shape[0].take(i, mode="clip")
     sharp = abs(det) * n / np.sqrt((wx * wx + wy * wy) * shape[1] ** 2 + (ax * ax + ay * ay))
     edge = breadth - np.abs(t)
@@ -145,7 +147,7 @@ def paint(canvas: np.ndarray, foot: np.ndarray, along: np.ndarray, across: np.nd
         np.maximum(dark, 0, out=dark)
         keep -= keep * dark if shadow > 0 else keep * dark * np.maximum(1 - s, 0)
     j = (t * 31.5 + 32).astype(np.intp)  # into the table across
-    cover *= crease.take(j if crease.ndim == 1 else (i - 28) * 64 + j, mode="clip")
+    cover *= crease.take(j if crease.ndim == 1 else (i - FOOT) * 64 + j, mode="clip")
     patch = canvas[:, y0:y1, x0:x1]
     patch *= keep
     patch += colours.take(i, axis=1, mode="clip") * cover
@@ -207,7 +209,7 @@ def head(canvas: np.ndarray, kind: Species, rng: np.random.Generator, centre: np
             across = size * np.sqrt(1 - k * k) * np.array([-unit[1], unit[0]])
             along = 2 * max(abs(axis[2]), 0.3) * np.array([across[1], -across[0]])
             foot = centre + size * (0.1 + kind.dome * k) * axis[:2] - along / 2
-            job = foot, along, across, DISC, dye[:, [28 + int(k * 238)]], FLORETS
+            job = foot, along, across, DISC, dye[:, [FOOT + int(k * 238)]], FLORETS
             jobs.append((axis[2] * (size + (0.15 + k) * radius), job))
     for _, job in sorted(jobs, key=lambda entry: entry[0]):
         paint(canvas, *job)
@@ -269,7 +271,7 @@ def background(kind: Species, rng: np.random.Generator, size: int, light: np.nda
     small = max(int(48 * size / 128), 1)
     coarse = rng.random((4, 4), dtype=np.float32) * 0.5 + np.linspace(0.1, 0.4, 4, dtype=np.float32)[:, None]
     field = np.asarray(Image.fromarray(coarse).resize((small, small)))
-    canvas = dyes.take((field * 200 + 28).astype(np.intp).clip(28, 228), axis=1)
+    canvas = dyes.take((field * 200 + FOOT).astype(np.intp).clip(FOOT, FOOT + 200), axis=1)
     for _ in range(rng.integers(most + 1)):
         long = rng.normal(0, lie) + 0.01
         wide = np.array([-long[1], long[0]]) * broad * rng.uniform(0.5, 1)
@@ -292,7 +294,8 @@ def render(species: str, seed: int, size: int = 128) -> np.ndarray:
     """A picture of a flower, (size, size, 3) uint8, the same bits for the same seed. UserError: no such species."""
     rng, kind = np.random.default_rng([seed, crc32(species.encode())]), kind_of(species)
     light = np.array([rng.uniform(-0.8, 0.8), rng.uniform(-0.9, 0.2), 0.7])  # from above, a side, the camera
-    canvas = background(kind, rng, size, light := light / np.linalg.norm(light))
+    light /= np.linalg.norm(light)
+    canvas = background(kind, rng, size, light)
     radius = float(np.exp(rng.uniform(*np.log(kind.scale))))
     if rng.random() < 0.15:
         flower(canvas, kind, rng, rng.random(2), radius * rng.uniform(0.6, 1), light)

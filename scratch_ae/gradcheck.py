@@ -8,7 +8,8 @@ A check asks a layer for its gradients with a *random* upstream gradient gy, and
     complex      with Im f(x + ih) / h, h = 1e-20: nothing is subtracted, so it is exact (Squire & Trapp 1998)
     float32      the type of training with float64, by norms
     inputs       nothing that was passed in may have changed
-    threads      two threads at once, twice, must agree to the bit; a batch cut in two with a whole one but for rounding
+    threads      two at once, each with its own input, must find what each finds alone, to the bit; a batch cut in two
+                 what a whole one gives, but for rounding
 
 f(x) = <layer(x), gy>, so the gradient of f is what backward(gy) returns. Errors are |a-b| / |b| by norms; of
 adjoints, |a-b| / |Ax||gy|; of a slope of the whole model, over what it would be for a random direction of that length.
@@ -21,6 +22,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
+from threading import Barrier
 from typing import Any
 
 import numpy as np
@@ -45,6 +47,7 @@ TOLERANCE = {
 }
 
 Function = Callable[[np.ndarray], np.number]  # float64 for float64, complex128 for complex128
+Wait = Callable[[], object]  # for the other thread
 
 
 def error(a: np.ndarray, b: np.ndarray) -> float:
@@ -76,10 +79,11 @@ def entries(x: np.ndarray) -> Iterator[np.ndarray]:
         yield e.reshape(x.shape)
 
 
-def run(layer: Layer, x: np.ndarray, gy: np.ndarray) -> dict[str, np.ndarray]:
+def run(layer: Layer, x: np.ndarray, gy: np.ndarray, wait: Wait = lambda: None) -> dict[str, np.ndarray]:
     """A copy of the layer goes forward and backward: {'y': ..., 'x': gx, and where it has weights 'w': gw, 'b': gb}."""
     layer = copy.copy(layer)
     y = layer.forward(x)
+    wait()
     gx = layer.backward(gy)
     return {"y": y, "x": gx, **{name: getattr(layer, "g" + name) for name in weights(layer)}}
 
@@ -103,15 +107,13 @@ def check_layer(layer: Layer, x: np.ndarray, gy: np.ndarray, oracle: np.ndarray 
     result = run(layer, x, gy)
     errors = {} if oracle is None else {"oracle": error(result["y"], oracle)}
 
-    def worst(gradient_of: Callable[[Function, np.ndarray], np.ndarray]) -> float:
-        def f(array: np.ndarray) -> np.number:  # <layer(x), gy> as a function of x, w or b, in the array's own type
-            probe, start = (layer, array) if name == "x" else (changed(layer, **{name: array}), x.astype(array.dtype))
-            return (copy.copy(probe).forward(start) * upstream).sum()
+    def f(name: str, array: np.ndarray) -> np.number:  # <layer(x), gy> with another x, w or b, in its own type
+        probe, start = (layer, array) if name == "x" else (changed(layer, **{name: array}), x.astype(array.dtype))
+        return (copy.copy(probe).forward(start) * upstream).sum()
 
-        errors = []
-        for name, array in variables.items():
-            errors.append(error(result[name], gradient_of(f, array)))
-        return float(np.max(errors))  # which keeps a nan, as max may not
+    def worst(gradient_of: Callable[[Function, np.ndarray], np.ndarray]) -> float:
+        wrong = [error(result[name], gradient_of(partial(f, name), array)) for name, array in variables.items()]
+        return float(np.max(wrong))  # which keeps a nan, as max may not
 
     if isinstance(layer, Weighted | Reshape) and not getattr(layer, "relu", False):
         bias = run(layer, np.zeros_like(x), gy)["y"]  # of input 0, only the bias is left
@@ -125,14 +127,15 @@ def check_layer(layer: Layer, x: np.ndarray, gy: np.ndarray, oracle: np.ndarray 
     short = run(float32, x.astype(np.float32), gy.astype(np.float32))
     errors["float32"] = np.max([error(short[name], result[name]) for name in result])
     errors["inputs"] = float(not same((before, upstream), (variables, gy)))
-    errors["threads"] = disagreement(lambda: run(layer, x, gy), result)
+    errors["threads"] = disagreement(lambda k, wait: run(layer, (x, -x)[k], gy, wait))
     return errors
 
 
 def check_loss(function: Callable[..., Any], y: np.ndarray, target: np.ndarray, tv_weight: float) -> dict[str, float]:
     """The errors of a loss, called like `losses.loss`, on images (N,H,W,C)."""
     before = y.copy(), target.copy()
-    value, gy = function(y, target, tv_weight)
+    pair = y, target
+    value, gy = function(*pair, tv_weight)
     dx, dy = np.zeros_like(y), np.zeros_like(y)
     dx[:, :, :-1], dy[:, :-1] = np.diff(y, axis=2), np.diff(y, axis=1)
     tv = (np.sqrt(dx**2 + dy**2 + EPS**2) - EPS).mean()
@@ -141,7 +144,7 @@ def check_loss(function: Callable[..., Any], y: np.ndarray, target: np.ndarray, 
         "differences": error(gy, central_differences(lambda a: function(a, target, tv_weight)[0], y)),
         "complex": error(gy, complex_steps(lambda a: function(a, target, tv_weight)[0], y)),
         "inputs": float(not same(before, (y, target))),
-        "threads": disagreement(lambda: function(y, target, tv_weight), (value, gy)),
+        "threads": disagreement(lambda k, wait: function(pair[k], pair[1 - k], tv_weight)),
     }
 
 
@@ -150,13 +153,15 @@ def check_adam(optimiser: Callable[[dict[str, np.ndarray]], Adam], rng: np.rando
     start = rng.normal(size=8)
     gradients = [rng.normal(size=8) * 10.0**-t for t in range(1, 6)]
 
-    def five_steps(dtype: type) -> tuple[np.ndarray, bool]:  # where they lead, and whether a gradient was changed
+    def five_steps(dtype: type, wait: Wait = lambda: None) -> tuple[np.ndarray, bool]:
+        """Where they lead, and whether a gradient was changed."""
         parameters: dict[str, np.ndarray] = {"w": start[:6].astype(dtype).reshape(3, 2), "b": start[6:].astype(dtype)}
         adam, changed = optimiser(parameters), False
         for g in gradients:
             given: dict[str, np.ndarray] = {"w": g[:6].astype(dtype).reshape(3, 2), "b": g[6:].astype(dtype)}
             before = copy.deepcopy(given)
             adam.step(given, 0.01)
+            wait()
             changed |= not same(before, given)
         return np.concatenate([p.ravel() for p in parameters.values()]), changed
 
@@ -171,7 +176,7 @@ def check_adam(optimiser: Callable[[dict[str, np.ndarray]], Adam], rng: np.rando
         "oracle": error(got, np.array(right)),
         "float32": error(five_steps(np.float32)[0], np.array(right)),
         "inputs": float(changed),
-        "threads": disagreement(lambda: five_steps(np.float64), (got, changed)),
+        "threads": disagreement(lambda k, wait: five_steps((np.float64, np.float32)[k], wait)),
     }
 
 
@@ -194,8 +199,8 @@ def check_model(experiment: Experiment, N: int, bias: float = 0.0, seed: int = 0
         return model
 
     real, shifted = network(np.float64), network(np.complex128)
-    gradients = real.loss_and_gradients(images)[1]
     kept = copy.deepcopy(real.parameters())
+    gradients = real.loss_and_gradients(images)[1]
     errors = {"differences": 0.0, "complex": 0.0}
 
     def moved(name: str, along: np.ndarray, t: np.ndarray) -> Any:  # the loss, with one array moved by t (1,) * along
@@ -220,14 +225,23 @@ def check_model(experiment: Experiment, N: int, bias: float = 0.0, seed: int = 0
     errors["inputs"] = float(not same((before, kept), (images, real.parameters())))
     again, single = real.loss_and_gradients(images)[1], network(np.float64, threads=1).loss_and_gradients(images)[1]
     rounding = all(error(single[name], gradient) < 1e-12 for name, gradient in gradients.items())
-    errors["threads"] = float(N < 2 or not same(gradients, again) or not rounding)
+    errors["threads"] = float(N < 2 or not same(gradients, again) or not rounding)  # one image is not cut
     return errors
 
 
-def disagreement(work: Callable[[], Any], result: Any) -> float:
-    """0 where two threads, at once and twice each, get this very result, and else 1."""
+def disagreement(work: Callable[[int, Wait], Any]) -> float:
+    """0 where work(0, wait) and work(1, wait) in two threads at once, twice, give what each gives alone, and else 1.
+
+    They wait for each other before they begin, and at each `wait`: what one leaves there, the other would find.
+    """
+    alone, meet = [work(k, lambda: None) for k in range(2)], Barrier(2, timeout=60)
+
+    def at_once(k: int) -> Any:
+        meet.wait()
+        return work(k % 2, meet.wait)
+
     with ThreadPoolExecutor(2) as pool:
-        return float(not all(same(result, other) for other in pool.map(lambda _: work(), range(4))))
+        return float(not same(list(pool.map(at_once, range(4))), 2 * alone))
 
 
 def same(a: Any, b: Any) -> bool:

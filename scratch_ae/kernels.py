@@ -5,7 +5,7 @@ to a small part of the result, and holds that part in registers meanwhile; there
 rest of this file only brings it its numbers. For an image's line i that is, with x's lines around it in the cache:
 
     correlate_line:   y[j,f]       += sum_pqc  x[i*S+p, j*S+q, c] * w[p,q,c,f]
-    scatter_line:     x[..., c]    += sum_f    y[j,f] * w[p,q,c,f]
+    scatter_line:     x[..., c]    += sum_f    y[j,f] * w[p,q,f,c]
     weights_line:     w[p,q,c,f]   += sum_j    x[i*S+p, j*S+q, c] * y[j,f]     (and the same for w[p,q,f,c])
 
 The four functions after them go through the lines of all images: forward and backward of the convolution, forward and
@@ -32,9 +32,9 @@ from .shapes import convolved
 Size = tuple[int, int]
 Bias = np.ndarray | None
 Out = np.ndarray | None  # an array to write to, or None for a new one
-Rows = tuple[int, int] | None  # from the first to before the last, or all
 
-# With AVX-512 a processor has 32 registers of 512 bits, and else, with AVX2, 16 of 256.
+# With AVX-512 a processor has 32 registers of 512 bits, and else, with AVX2, 16 of 256. A tile takes two for each of
+# its rows, two for columns and one for a number of a row: 19, or 15.
 ROWS, BITS = (8, 512) if get_host_cpu_features().get("avx512f") else (6, 256)
 WIDTHS = 8, 16, 32  # columns of a tile: the narrow ones are for layers of few channels
 WIDE = WIDTHS[-1]
@@ -42,6 +42,7 @@ WIDE = WIDTHS[-1]
 # are many and have left the cache since the line before.
 NARROW, LONG = 32, 96  # pixels of a line
 MANY = 2**18  # weights
+TINY = np.float32(1e-30)  # of Adam's moments: their root is far below eps
 
 
 def compiled(function: Callable) -> Callable:
@@ -92,7 +93,7 @@ def registers(typing, width, rows, y, y_at, a, a_at, b, b_at, length):
 
     def generate(context, builder, signature, values):
         end = builder.append_basic_block("end")
-        jump = builder.switch(builder.add(builder.mul(values[1], integer(64)), values[0]), end)
+        jump = builder.switch(builder.add(builder.mul(values[1], integer(64)), values[0]), end)  # 64 is above any width
         for columns in WIDTHS:
             for count in range(1, ROWS + 1):
                 block = builder.append_basic_block(f"{count}_rows_{columns}_columns")
@@ -157,10 +158,12 @@ def unrolled(context, builder, kinds, values, width, rows):
 
 # --------------------------------------------------------------------------------------- a line, in four ways
 
-# A line (pixels, channels) holds a row of one image, or of several small ones side by side with zeros between. Of the
-# larger image K + S lines are held at a time: row r is x[r % (K + S)]. `top` is the row of x that the kernel's first
-# one falls on; outside the image everything is 0. What is a tile's columns or its sums has as many channels as fill
-# whole tiles, with zeros after the last. The weights that are multiplied come in `panels` of some of their columns.
+# x is the larger of two images and y the smaller, whichever of them is the layer's input. A line (pixels, channels)
+# holds a row of an image, or of several small ones side by side with zeros between. Of x K + S lines are held at a
+# time, those under the kernel and the next: row r is x[r % (K + S)]. `top` is the row of x that the kernel's first one
+# falls on; outside the image everything is 0. What is a tile's columns or its sums has as many channels as fill whole
+# tiles, with zeros after the last. The weights that are multiplied come in `panels` of some of their columns: w_at says
+# where columns from f (or c) on begin in row p of the kernel, and how far it is to the next line of this panel.
 
 
 @compiled
@@ -178,11 +181,11 @@ def correlate_line(x, top, H, S, w, y):
 
 
 @compiled
-def scatter_line(y, w, x, top, first, H, S):
-    """x[top+p, j*S+q, c] += sum_f y[j,f] * w[p,q,f,c], of x only rows first to H"""
+def scatter_line(y, w, x, top, H, S):
+    """x[top+p, j*S+q, c] += sum_f y[j,f] * w[p,q,f,c]"""
     (_, K, _, F, panel), (T, step), C = w.shape, y.shape, x.shape[2]
     pixels, weights, width = y.reshape(-1), w.reshape(-1), min(C, WIDE)
-    for p in range(max(0, first - top), min(K, H - top)):
+    for p in range(max(0, -top), min(K, H - top)):
         sums = x[(top + p) % len(x)].reshape(-1)
         for q in range(K):
             for c in range(0, C, width):
@@ -239,10 +242,10 @@ def side_by_side(N, W, J, w, S, Q):
 
 
 @compiled
-def in_view(i, start, S, P, K):
-    """(top, the rows of x that come into view) for row i of y, after the rows from start on."""
+def in_view(i, S, P, K):
+    """(top, the rows of x that come into view) for row i of y, after the rows before it."""
     top = i * S - P
-    return top, range(top + K if i > start else top, top + K + S)
+    return top, range(top + K if i > 0 else top, top + K + S)
 
 
 @compiled
@@ -297,7 +300,7 @@ def load_gradient(y, gy, relu, gb, n, images, row, line, step):
 
 @compiled
 def rectified(x):
-    """A number x where it is positive, else 0 (nan stays nan, since nan - nan is nan)."""
+    """A number x where it is positive, else 0, but nan where it is not finite, so that nothing is hidden."""
     return x if x.real > 0 else x - x
 
 
@@ -318,16 +321,16 @@ def store(line, step, b, relu, y, n, images, row):
 
 
 @compiled
-def convolution(x, w, b, relu, S, P, Q, y, first, last):
-    """Rows first to last of y = correlate(x, w) + b: x (N,H,W,C), w (K,K,C,F'), b (F,), y (N,I,J,F)."""
-    (N, H, W, C), (_, _, J, F), K = x.shape, y.shape, w.shape[1]
+def convolution(x, w, b, relu, S, P, Q, y):
+    """y = correlate(x, w) + b: x (N,H,W,C), w (K,K,C,F'), b (F,), y (N,I,J,F)."""
+    (N, H, W, C), (_, I, J, F), K = x.shape, y.shape, w.shape[1]
     G, step = side_by_side(N, W, J, w, S, Q)
     x_lines, y_line = np.zeros((K + S, G * step * S, C), x.dtype), np.empty((G * step, tiled(F)), x.dtype)
     for n in range(0, N, G):
         images = min(G, N - n)
         sums = y_line[: (images - 1) * step + J]
-        for i in range(first, last):
-            top, rows = in_view(i, first, S, P, K)
+        for i in range(I):
+            top, rows = in_view(i, S, P, K)
             for row in rows:
                 if 0 <= row < H:
                     load(x, n, images, row, x_lines[row % (K + S), Q:], step * S)
@@ -350,7 +353,7 @@ def convolution_backward(x, w, y, gy, relu, S, P, Q, gx, gw, gb):
         images = min(G, N - n)
         gz = gz_line[: (images - 1) * step + J]
         for i in range(I):
-            top, rows = in_view(i, 0, S, P, K)
+            top, rows = in_view(i, S, P, K)
             for row in rows:
                 clear(gx_lines[row % (K + S)])
                 if 0 <= row < H:
@@ -358,30 +361,26 @@ def convolution_backward(x, w, y, gy, relu, S, P, Q, gx, gw, gb):
             load_gradient(y, gy, relu, gb, n, images, i, gz, step)
             weights_line(x_lines, top, H, S, gz, gw)
             if len(gx):
-                scatter_line(gz, w, gx_lines, top, 0, H, S)
+                scatter_line(gz, w, gx_lines, top, H, S)
                 for row in out_of_view(i, I, S, P, H):
                     store(gx_lines[row % (K + S), Q:], step * S, no_bias, False, gx, n, images, row)
 
 
 @compiled
-def transposed_convolution(x, w, b, relu, S, P, Q, y, first, last):
-    """y = scatter(x, w) + b: x (N,I,J,F), w (K,K,F,C'), b (C,), y (N,H,W,C).
-
-    Only those rows of y that lie between the first ones that row first and row last of x reach.
-    """
+def transposed_convolution(x, w, b, relu, S, P, Q, y):
+    """y = scatter(x, w) + b: x (N,I,J,F), w (K,K,F,C'), b (C,), y (N,H,W,C)."""
     (N, I, J, F), (_, H, W, C), K = x.shape, y.shape, w.shape[1]
     G, step = side_by_side(N, W, J, w, S, Q)
     x_line, y_lines = np.zeros((G * step, F), x.dtype), np.empty((K + S, G * step * S, tiled(C)), x.dtype)
     for n in range(0, N, G):
         images = min(G, N - n)
-        start = max(first - (K - 1) // S, 0)  # the rows before reach into these, too
-        for i in range(start, last):
-            top, rows = in_view(i, start, S, P, K)
+        for i in range(I):
+            top, rows = in_view(i, S, P, K)
             for row in rows:
                 clear(y_lines[row % (K + S)])
             load(x, n, images, i, x_line, step)
-            scatter_line(x_line[: (images - 1) * step + J], w, y_lines, top, max(0, first * S - P), H, S)
-            for row in out_of_view(i, I, S, P, H) if i >= first else range(0):
+            scatter_line(x_line[: (images - 1) * step + J], w, y_lines, top, H, S)
+            for row in out_of_view(i, I, S, P, H):
                 store(y_lines[row % (K + S), Q:], step * S, b, relu, y, n, images, row)
 
 
@@ -399,7 +398,7 @@ def transposed_convolution_backward(x, w, y, gy, relu, S, P, Q, gx, gw, gb):
         images = min(G, N - n)
         T = (images - 1) * step + J
         for i in range(I):
-            top, rows = in_view(i, 0, S, P, K)
+            top, rows = in_view(i, S, P, K)
             for row in rows:
                 if 0 <= row < H:
                     load_gradient(y, gy, relu, gb, n, images, row, gz_lines[row % (K + S), Q:], step * S)
@@ -414,22 +413,18 @@ def transposed_convolution_backward(x, w, y, gy, relu, S, P, Q, gx, gw, gb):
 
 
 @compiled
-def fill(w, exchanged, found):
-    """`panels` of w (K,K,A,B), or of its `exchanged` w.swapaxes(2, 3), in the order of w's memory."""
-    (K, _, A, B), (G, _, _, C, width) = w.shape, found.shape
-    lines, to = w.reshape(-1, B), found.reshape(-1, C, width)
-    for k in range(K * K):
-        for a in range(A):
-            line = lines[k * A + a]
-            if exchanged:
-                column = to[a // width * K * K + k, :, a % width]
-                for b in range(B):
-                    column[b] = line[b]
-            else:
-                for g in range(G):
-                    part, row = line[g * width : (g + 1) * width], to[g * K * K + k, a]
-                    for v in range(len(part)):
-                        row[v] = part[v]
+def fill(w, found):
+    """found[g,p,q,c,v] = w[p,q,c, g*width + v], in the order of w's memory, whose last two axes may be exchanged."""
+    (G, K, _, _, width), C, exchanged = found.shape, w.shape[2], w.strides[2] < w.strides[3]
+    outer, inner = (G, C) if exchanged else (C, G)
+    for p in range(K):
+        for q in range(K):
+            for a in range(outer):
+                for b in range(inner):
+                    g, c = (a, b) if exchanged else (b, a)
+                    columns, row = w[p, q, c, g * width : (g + 1) * width], found[g, p, q, c]
+                    for v in range(len(columns)):
+                        row[v] = columns[v]
 
 
 def panels(w: np.ndarray, C: int, apart: bool = True) -> np.ndarray:
@@ -444,8 +439,7 @@ def panels(w: np.ndarray, C: int, apart: bool = True) -> np.ndarray:
         return w[None]
     shape = tiled(F) // width, K, K, C, width
     found = (np.empty if (rows, F) == (C, tiled(F)) else np.zeros)(shape, w.dtype)
-    exchanged = w.strides[2] < w.strides[3]
-    fill(w.swapaxes(2, 3) if exchanged else w, exchanged, found)
+    fill(w, found)
     return found
 
 
@@ -461,25 +455,23 @@ def places(H: int, W: int, K: int, S: int, padding: str) -> tuple[Size, Size]:
 
 
 def correlate(
-    x: np.ndarray, w: np.ndarray, S: int, padding: str, b: Bias = None, relu: bool = False, y: Out = None,
-    rows: Rows = None,
+    x: np.ndarray, w: np.ndarray, S: int, padding: str, b: Bias = None, relu: bool = False, y: Out = None
 ) -> np.ndarray:  # fmt: skip
     """x (N,H,W,C), w (K,K,C,F) -> y (N,I,J,F); stride S, padding 'same' or 'valid'. The convolution of networks.
 
-    With b (F,) the bias is added, and with `relu` too what is then below 0 becomes 0. y is the array to write to,
-    of which only these `rows` are written.
+    With b (F,) the bias is added, and with `relu` too what is then below 0 becomes 0. y is the array to write to.
     """
     x, w, b = alike(x, w, np.zeros(w.shape[3], w.dtype) if b is None else b)
-    (N, H, W, C), (K, _, _, F) = x.shape, w.shape
+    (N, H, W, C), (K, _, wanted, F) = x.shape, w.shape
+    if wanted != C:
+        raise ValueError(f"correlate: x has {C} channels, wanted {wanted}, since w has the shape {w.shape}")
     size, before = places(H, W, K, S, padding)
     y = np.empty((N, *size, F), x.dtype) if y is None else y
-    first, last = rows or (0, size[0])
     if K == S == 1 and not relu:  # a product of matrices, for which BLAS needs no lines
-        part = y[:, first:last]
-        np.matmul(x[:, first:last], w[0, 0], out=part)
-        part += np.tile(b, (W, 1))
+        np.matmul(x, w[0, 0], out=y)
+        y += np.tile(b, (W, 1))  # a line at a time, since a loop over three colours would be short
     else:
-        convolution(x, panels(w, C, N > 1), b, relu, S, *before, y, first, last)
+        convolution(x, panels(w, C, N > 1), b, relu, S, *before, y)
     return y
 
 
@@ -493,24 +485,25 @@ def correlate_backward(
     if len(w) == S == 1 and not relu:
         np.matmul(gy[: len(gx)], w[0, 0].T, out=gx)
         gw[0, 0] = sum(image.reshape(-1, C).T @ g.reshape(-1, F) for image, g in zip(x, gy, strict=True))
-        return gy.sum((0, 1), np.result_type(np.float64, w)).sum(0).astype(w.dtype)
+        lines = gy.sum((0, 1), np.result_type(np.float64, w))  # first, for the same reason
+        return lines.sum(0).astype(w.dtype)
     return backward(convolution_backward, x.shape, x, w, y, gy, S, padding, relu, gx, gw)
 
 
 def scatter(
-    y: np.ndarray, w: np.ndarray, S: int, padding: str, size: Size, b: Bias = None, relu: bool = False, x: Out = None,
-    rows: Rows = None,
+    y: np.ndarray, w: np.ndarray, S: int, padding: str, size: Size, b: Bias = None, relu: bool = False, x: Out = None
 ) -> np.ndarray:  # fmt: skip
     """y (N,I,J,F), w (K,K,F,C) -> x (N,H,W,C) with size = (H,W): the adjoint of `correlate` with w (K,K,C,F), in x.
 
     With b (C,) the bias is added, and with `relu` too what is then below 0 becomes 0. x is the array to write to.
-    With `rows` of y, S times as many are written in x: those that belong to them.
     """
     y, w, b = alike(y, w, np.zeros(w.shape[3], w.dtype) if b is None else b)
-    K, _, _, C = w.shape
+    K, _, F, C = w.shape
+    of, before = places(*size, K, S, padding)
+    if y.shape[1:] != (*of, F):
+        raise ValueError(f"scatter: y has the shape {y.shape}, wanted (N, {of[0]}, {of[1]}, {F})")
     x = np.empty((len(y), *size, C), y.dtype) if x is None else x
-    before = places(*size, K, S, padding)[1]
-    transposed_convolution(y, panels(w, w.shape[2], len(y) > 1), b, relu, S, *before, x, *(rows or (0, y.shape[1])))
+    transposed_convolution(y, panels(w, F, len(y) > 1), b, relu, S, *before, x)
     return x
 
 
@@ -583,8 +576,12 @@ def adam(p, g, m, v, decay1, gain1, decay2, gain2, rate, scale, eps):
     """One step on flat arrays (n,), in place: parameters p, moments m and v; g is only read.
 
     m = decay1*m + gain1*g;  v = decay2*v + gain2*g^2;  p -= rate * m / (sqrt(scale*v) + eps)
+
+    A moment below TINY, which moves nothing, becomes 0. Where a ReLU is off for good, its weights' moments would fall
+    on and on, and on numbers below 1e-38 a processor may take a hundred times as long.
     """
     for k in range(p.size):
-        m[k] = decay1 * m[k] + gain1 * g[k]
-        v[k] = decay2 * v[k] + gain2 * (g[k] * g[k])
+        mean, square = decay1 * m[k] + gain1 * g[k], decay2 * v[k] + gain2 * (g[k] * g[k])
+        m[k] = mean if abs(mean) > TINY else g[k] - g[k]
+        v[k] = square if abs(square) > TINY else g[k] - g[k]
         p[k] -= rate * m[k] / (np.sqrt(scale * v[k]) + eps)

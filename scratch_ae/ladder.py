@@ -25,7 +25,7 @@ def loops(x, w, b):
 
 @njit(nogil=True, error_model="numpy")
 def compiled(x, w, b):
-    """The same loops, compiled by numba."""
+    """The loops of the formula, a sum for each filter, compiled by numba."""
     N, H, W, C = x.shape
     I, J, F = (H + 1) // 2, (W + 1) // 2, w.shape[3]
     y = np.zeros((N, I, J, F), x.dtype)
@@ -99,10 +99,11 @@ def climb(threads: int) -> None:
         for rung in (loops, compiled, filters_innermost, one_product, in_registers, on_threads(Team(threads))):
             off = error(rung(*small), expected)
             assert off < 1e-6, f"{rung.__name__} is off by {off:.0e}"
-            x, w, b = large if rung is not loops else case(rng, 1, 16, 16, 32, 64)  # the loops would take ten minutes
-            times = [1e3 * seconds(partial(rung, x, w, b)) for _ in range(1 if rung is loops else 7)]
-            work, scale = 2 * (x[..., 0].size // 4) * w.size, len(large[0]) * 16 if rung is loops else 1
-            title = (rung.__doc__ or "").split("\n")[0] + " *" * (rung is loops)
+            slow = rung is loops  # which would take ten minutes
+            x, w, b = case(rng, 1, 16, 16, 32, 64) if slow else large
+            times = [1e3 * seconds(partial(rung, x, w, b)) for _ in range(1 if slow else 7)]
+            work, scale = 2 * (x[..., 0].size // 4) * w.size, len(large[0]) * 16 if slow else 1
+            title = (rung.__doc__ or "").split("\n")[0] + (" *" if slow else "")
             print(f"{title:88}{np.median(times) * scale:10.1f}{work / np.median(times) / 1e6:9.2f}", flush=True)
     print("\n* timed on one image of 16x16, and multiplied")
 

@@ -4,7 +4,9 @@
 returns gx, its gradient in x; layers that have weights keep theirs in `gw` and `gb`. Nothing that is passed in is
 changed. Images are (N,H,W,C); weights and gradients have the type that the caller gives them (float32 in training).
 
-Look at the two convolutions side by side: each one's backward is the other one's forward.
+Look at the two convolutions side by side: the gradient in the input of each is the other one's forward. In
+`kernels.py` one sees it, where `convolution_backward` calls `scatter_line`, and `transposed_convolution_backward`
+calls `correlate_line`.
 """
 
 import math
@@ -12,7 +14,7 @@ import math
 import numpy as np
 
 from . import kernels
-from .shapes import convolved, transposed
+from .shapes import check, convolved, transposed
 
 
 def he(rng: np.random.Generator, shape: tuple[int, ...], fan_in: float, gain: float) -> np.ndarray:
@@ -57,12 +59,13 @@ class Conv2D:
     of a network has no gx, an empty array: nobody asks for the loss's gradient in the image.
     """
 
-    array, rows = staticmethod(fresh), None
+    array = staticmethod(fresh)
 
     def __init__(
         self, C: int, F: int, K: int, S: int, padding: str, rng: np.random.Generator, gain: float = 2,
         relu: bool = False, first: bool = False,
     ):  # fmt: skip
+        check(K, S, padding)
         self.S, self.padding, self.relu, self.first = S, padding, relu, first
         self.w, self.b = he(rng, (K, K, C, F), K * K * C, gain), np.zeros(F)
 
@@ -77,7 +80,7 @@ class Conv2D:
             raise ValueError(f"{self}: the input has the shape {x.shape}, wanted an image as large as the kernel")
         I, J = convolved(H, K, self.S, self.padding)[0], convolved(W, K, self.S, self.padding)[0]
         self.x, self.y = x, self.array("y", (N, I, J, F), np.result_type(x, self.w, self.b))  # kept for backward
-        return kernels.correlate(x, self.w, self.S, self.padding, self.b, self.relu, self.y, self.rows)
+        return kernels.correlate(x, self.w, self.S, self.padding, self.b, self.relu, self.y)
 
     def backward(self, gy: np.ndarray) -> np.ndarray:
         expect(self, "the gradient", gy, self.y.shape)
@@ -86,12 +89,6 @@ class Conv2D:
         self.gw = self.array("gw", self.w.shape, dtype)
         self.gb = kernels.correlate_backward(self.x, self.w, self.y, gy, self.S, self.padding, self.relu, gx, self.gw)
         return gx
-
-    def only(self, first: int, last: int, H: int) -> tuple[int, int]:
-        """Let `forward` compute no other rows of y than first to last. Returns those of x, of H rows, that it reads."""
-        (K, *_), (_, P) = self.w.shape, convolved(H, len(self.w), self.S, self.padding)
-        self.rows = first, last
-        return max(first * self.S - P, 0), min((last - 1) * self.S - P + K, H)
 
 
 class ConvTranspose2D:
@@ -102,12 +99,13 @@ class ConvTranspose2D:
     With `relu` a ReLU follows inside the layer. Dumoulin & Visin 2016, chapter 4.
     """
 
-    array, rows = staticmethod(fresh), None
+    array = staticmethod(fresh)
 
     def __init__(
         self, C: int, F: int, K: int, S: int, padding: str, rng: np.random.Generator, gain: float = 2,
         relu: bool = False,
     ):  # fmt: skip
+        check(K, S, padding)
         self.S, self.padding, self.relu = S, padding, relu
         fan_in = K * K * C / S**2  # the taps that reach a pixel, on average: K*K for stride 1, only K*K/4 for stride 2
         self.w, self.b = he(rng, (K, K, C, F), fan_in, gain), np.zeros(F)
@@ -121,7 +119,7 @@ class ConvTranspose2D:
         (N, H, W, _), (K, _, _, F) = x.shape, self.w.shape
         size = transposed(H, K, self.S, self.padding), transposed(W, K, self.S, self.padding)
         self.x, self.y = x, self.array("y", (N, *size, F), np.result_type(x, self.w, self.b))  # kept for backward
-        return kernels.scatter(x, self.w, self.S, self.padding, size, self.b, self.relu, self.y, self.rows)
+        return kernels.scatter(x, self.w, self.S, self.padding, size, self.b, self.relu, self.y)
 
     def backward(self, gy: np.ndarray) -> np.ndarray:
         expect(self, "the gradient", gy, self.y.shape)
@@ -129,12 +127,6 @@ class ConvTranspose2D:
         gx, self.gw = self.array("gx", self.x.shape, dtype), self.array("gw", self.w.shape, dtype)
         self.gb = kernels.scatter_backward(self.x, self.w, self.y, gy, self.S, self.padding, self.relu, gx, self.gw)
         return gx
-
-    def only(self, first: int, last: int, H: int) -> tuple[int, int]:
-        """Let `forward` compute of y, of H rows, hardly more than first to last. Returns those of x that it reads."""
-        K, (I, P) = len(self.w), convolved(H, len(self.w), self.S, self.padding)
-        self.rows = min((first + P) // self.S, I - 1), min(-(-(last + P) // self.S), I)
-        return max(self.rows[0] - (K - 1) // self.S, 0), self.rows[1]
 
 
 class Dense:
@@ -159,7 +151,7 @@ class Dense:
 
 
 class ReLU:
-    """y = max(x, 0), any shape. Where x is 0 the gradient is taken as 0; what is not a number stays so."""
+    """y = max(x, 0), any shape. Where x is 0 the gradient is taken as 0; what is not finite never becomes 0."""
 
     def __str__(self) -> str:
         return "ReLU"

@@ -23,6 +23,8 @@ def loss(y: np.ndarray, target: np.ndarray, tv_weight: float, batch: int | None 
     """
     if y.ndim != 4 or y.shape != target.shape:
         raise ValueError(f"loss: prediction {y.shape} and target {target.shape}, wanted twice the same (N,H,W,C)")
+    if y.dtype.kind not in "fc":  # in whole numbers the factors below would be 0
+        raise ValueError(f"loss: the prediction is of type {y.dtype}, wanted floating-point numbers in [0,1]")
     count = (batch or len(y)) * math.prod(y.shape[1:])
     a, b, eps = (y.dtype.type(factor) for factor in ((1 - tv_weight) / count, tv_weight / count, EPS))
     y, target = np.ascontiguousarray(y), np.ascontiguousarray(target)
@@ -33,7 +35,7 @@ def loss(y: np.ndarray, target: np.ndarray, tv_weight: float, batch: int | None 
 
 def psnr(y: np.ndarray, target: np.ndarray) -> np.ndarray:
     """Peak signal-to-noise ratio in dB of each image, y and target (N,H,W,C) in [0,1] -> (N,); inf where equal."""
-    error = np.square(y - target, dtype=np.float64).mean((1, 2, 3))
+    error = np.square(np.subtract(y, target, dtype=np.float64)).mean((1, 2, 3))
     with np.errstate(divide="ignore"):
         return -10 * np.log10(error)
 

@@ -32,8 +32,7 @@ def build(experiment: Experiment, rng: np.random.Generator) -> tuple[list[Layer]
     encoder: list[Layer] = [first]
     drawing = Dense(e.latent, math.prod(corner), rng, gain=1)
     decoder: list[Layer] = [drawing, Reshape(*corner)]
-    for C, F in pairwise(e.filters):
-        encoder.append(Conv2D(C, F, 3, 2, "same", rng, relu=True))
+    encoder += [Conv2D(C, F, 3, 2, "same", rng, relu=True) for C, F in pairwise(e.filters)]
     encoder += [Reshape(math.prod(corner)), Dense(math.prod(corner), e.latent, rng, gain=2)]
     for k, (C, F) in enumerate(pairwise((corner[2], *reversed(e.filters)))):
         decoder.append(ConvTranspose2D(C, F, e.kernel_size, 2, "same", rng, gain=1 if k == 0 else 2, relu=True))
@@ -50,15 +49,14 @@ def mirror(layers: list[Layer], channels: int) -> None:
 
     Filters that a ReLU follows come in pairs, v and -v, and the next layer reads the difference of the two: since
     max(a, 0) - max(-a, 0) = a, a pair of ReLUs lets everything through, until training makes the two filters differ
-    (Balduzzi et al. 2017, section 4).
+    (Balduzzi et al. 2017, section 4). Where their number is odd, the last one is left as it is.
     """
-    paired = False  # whether the channels that a layer reads are
+    paired, half = False, 0  # whether the channels that a layer reads are, and how many pairs
     for layer in layers:
         if isinstance(layer, Weighted):
             w = layer.w
             if isinstance(layer, Dense):  # which reads each channel once a pixel
                 w = w.reshape(-1, channels, w.shape[-1])
-            half = channels // 2
             if paired:
                 w[..., half : 2 * half, :] = -w[..., :half, :]
             paired, channels = getattr(layer, "relu", False), w.shape[-1]
@@ -92,7 +90,7 @@ class AutoEncoder:
 
     def decode(self, codes: np.ndarray) -> np.ndarray:
         """Codes (N, latent) -> images (N,H,W,C) in (0,1)."""
-        return self.draw(codes) if len(codes) == 1 else self.forward(self.decoder, codes)
+        return self.forward(self.decoder, codes)
 
     def reconstruct(self, images: np.ndarray) -> np.ndarray:
         """Images (N,H,W,C) -> what is left of them after the squeeze, (N,H,W,C) in (0,1)."""
@@ -115,22 +113,6 @@ class AutoEncoder:
             return y
 
         return np.concatenate(self.team.map(work, shards(len(x), -(-len(x) // FEW))))
-
-    def draw(self, code: np.ndarray) -> np.ndarray:
-        """`decode` of one code: each thread draws rows of its own, from the first layer on, and waits for no other."""
-        *layers, sigmoid = self.decoder
-
-        def work(rows: slice) -> np.ndarray:
-            x, part = code.astype(self.dtype, copy=False), [copy.copy(layer) for layer in layers]
-            first, last, H = rows.start, rows.stop, self.experiment.size
-            for layer in reversed(part):
-                if isinstance(layer, Conv2D | ConvTranspose2D):
-                    (first, last), H = layer.only(first, last, H), H // layer.S
-            for layer in part:
-                x = layer.forward(x)
-            return copy.copy(sigmoid).forward(x[:, rows])
-
-        return np.concatenate(self.team.map(work, shards(self.experiment.size, self.team.threads)), axis=1)
 
     def loss_and_gradients(self, images: np.ndarray) -> tuple[float, dict[str, np.ndarray]]:
         """The loss of a batch (N,H,W,C) and its gradient in each parameter, by the names of `parameters`."""

@@ -31,9 +31,8 @@ class Adam:
             if gradients[name].shape != p.shape:
                 raise ValueError(f"Adam: gradient {name} has the shape {gradients[name].shape}, wanted {p.shape}")
         self.t += 1  # once a step, not once an array
-        correction1, correction2 = 1 - self.beta1**self.t, 1 - self.beta2**self.t  # both moments began at 0
-        means = self.beta1, 1 - self.beta1, self.beta2, 1 - self.beta2
-        factors = (*means, rate / correction1, 1 / correction2, self.eps)
+        b1, b2, t = self.beta1, self.beta2, self.t
+        factors = b1, 1 - b1, b2, 1 - b2, rate / (1 - b1**t), 1 / (1 - b2**t), self.eps  # both moments began at 0
 
         def update(name: str) -> None:
             p = self.parameters[name]

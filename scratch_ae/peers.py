@@ -50,7 +50,7 @@ def ours(model: AutoEncoder, images: np.ndarray) -> Contender:
 
 
 def keras(model: AutoEncoder, images: np.ndarray, how: str) -> Contender:
-    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+    os.environ |= {"TF_CPP_MIN_LOG_LEVEL": "3", "KERAS_BACKEND": "tensorflow"}
     import keras
     import tensorflow as tf
 
@@ -194,7 +194,7 @@ class Process:
     """A contender in a process of its own, which does what it is told through a pipe and otherwise waits."""
 
     def __init__(self, name: str, job: Path, threads: int):
-        self.name, self.errors = name, tempfile.TemporaryFile()  # noqa: SIM115  (closed with the process)
+        self.name, self.errors = name, tempfile.TemporaryFile()  # noqa: SIM115  (closed by `end`)
         environment = os.environ | {"OMP_NUM_THREADS": str(threads), "PYTHONWARNINGS": "ignore"}
         arguments = [sys.executable, "-m", "scratch_ae.peers", name, str(job), str(threads)]
         self.process = subprocess.Popen(
@@ -217,7 +217,8 @@ class Process:
 
     def end(self) -> None:
         self.process.kill()
-        self.process.wait()
+        self.process.communicate()  # which closes the pipes, too
+        self.errors.close()
 
 
 def installed(name: str) -> bool:

@@ -250,12 +250,11 @@ def train(run: Run) -> int:
             if whole:
                 run.epoch, run.batches = run.epoch + 1, 0
                 done = run.done()  # where files were skipped, an epoch ends before its time
-            if done == 1 or done - run.evaluated[0] > 0.99 * HUNDREDTH or run.adam.t - run.evaluated[1] >= STEPS:
-                run.evaluated = [done, run.adam.t]
-                quality = f" PSNR {run.evaluate(epoch)['training']['psnr']:.1f}"
-                if done == 1:
-                    run.evaluate(epoch, True)
-                run.save()
+            part, steps = done - run.evaluated[0], run.adam.t - run.evaluated[1]
+            if done == 1 or part > 0.99 * HUNDREDTH or steps >= STEPS:  # 100 epochs are hundredths but for rounding
+                quality = f" PSNR {judge(run, epoch, done):.1f}"
+        if done == 1 and run.evaluated[1] < run.adam.t:  # it goes on with fewer steps to do than it had done
+            judge(run, run.epoch, done)
         if stop.signal:
             if run.adam.t > run.evaluated[1] and done < 1:  # an evaluation is saved with its step
                 run.save()  # first, since a run that goes on from here knows nothing of the evaluation
@@ -263,6 +262,16 @@ def train(run: Run) -> int:
             say("Stopped and saved; now the figures are drawn. Ctrl-C once more ends at once.")
         run.show(last=True)
     return stop.signal
+
+
+def judge(run: Run, epoch: int, done: float) -> float:
+    """Evaluate, at the end over all images too, and save. Returns the training PSNR."""
+    run.evaluated = [done, run.adam.t]
+    quality = run.evaluate(epoch)
+    if done == 1:
+        run.evaluate(epoch, True)
+    run.save()
+    return quality["training"]["psnr"]
 
 
 def learn(run: Run, bar: "Progress", stop: "Stop", quality: str) -> bool:

@@ -4,8 +4,6 @@ Sizes are those of one axis; height and width are worked out separately and need
 Names used in every file: N images, H height, W width, C channels in, F filters (channels out), K kernel size, S stride.
 """
 
-PADDINGS = ("same", "valid")
-
 
 def convolved(size: int, K: int, S: int, padding: str) -> tuple[int, int]:
     """Output size of a convolution, and the zeros before the input, along one axis.
@@ -38,5 +36,5 @@ def check(K: int, S: int, padding: str) -> None:
     """Raise ValueError unless kernel size, stride and padding are ones that a convolution can have."""
     if K < 1 or S < 1:
         raise ValueError(f"kernel size and stride must be at least 1, got {K} and {S}")
-    if padding not in PADDINGS:
+    if padding not in ("same", "valid"):
         raise ValueError(f"padding must be 'same' or 'valid', got {padding!r}")

@@ -1,18 +1,18 @@
 """Train an experiment: python -m scratch_ae.train rose"""
 
-import argparse
 import contextlib
 import json
 import math
 import shutil
 import textwrap
+from argparse import Namespace
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from . import UserError, __version__, checkpoint, command, garden
+from . import Parser, UserError, __version__, checkpoint, command, garden
 from .data import species_folders
 from .experiments import EXPERIMENTS, PRESETS, Experiment, experiment_from
 from .figures import draw
@@ -20,11 +20,6 @@ from .run import Limits, Progress, Run, say, train
 
 GARDEN = 300  # rendered pictures of each species
 OVERRIDES = ("batch_size", "learning_rate", "tv_weight", "latent", "kernel_size", "augment", "epochs")
-
-
-class Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> None:  # type: ignore[override]
-        raise UserError(f"{message}. See: python -m scratch_ae.train --help")
 
 
 def parser() -> Parser:
@@ -58,7 +53,7 @@ def main(arguments: list[str]) -> int:
     options = parser().parse_args(arguments)
     experiment, out = understood(options)
     if options.resume:
-        arrays, header = resumed(options, experiment, out)
+        arrays, header = resumed(options, out)
         experiment = as_begun(options, header, out / checkpoint.NAME)
     options.seed, options.preset = options.seed or 0, options.preset or "quick"
     run = Run(experiment, options.data or find_data(experiment), options)
@@ -85,7 +80,9 @@ def main(arguments: list[str]) -> int:
             say(str(file))
         say(f"The network is in {out / checkpoint.NAME}.{best_held_out(out)}")
     except OSError as problem:
-        raise UserError(f"{problem}. What was saved before is whole: mend this, and go on with --resume.") from None
+        saved = "What was saved before is whole: mend this, and go on with --resume."
+        saved = saved if (out / checkpoint.NAME).exists() else "Mend this, and begin again."
+        raise UserError(f"{problem}. {saved}") from None
     finally:
         with contextlib.suppress(OSError):  # on a full disk it fails again
             run.log.close()
@@ -105,7 +102,7 @@ def best_held_out(out: Path) -> str:
 # ---- before ---------------------------------------------------------------------------------------------------------
 
 
-def understood(options: argparse.Namespace) -> tuple[Experiment, Path]:
+def understood(options: Namespace) -> tuple[Experiment, Path]:
     """The experiment with what the options override, and the folder of the results. UserError: a mistake."""
     if options.experiment not in EXPERIMENTS:
         raise UserError(f"there is no experiment {options.experiment!r}, take one of: {', '.join(EXPERIMENTS)}")
@@ -129,7 +126,7 @@ def understood(options: argparse.Namespace) -> tuple[Experiment, Path]:
     return experiment, out
 
 
-def resumed(options: argparse.Namespace, experiment: Experiment, out: Path) -> tuple[dict[str, np.ndarray], dict]:
+def resumed(options: Namespace, out: Path) -> tuple[dict[str, np.ndarray], dict]:
     """Arrays and header of the checkpoint to go on from. UserError where it is not this experiment's, or damaged."""
     file, before = out / checkpoint.NAME, out / checkpoint.BEFORE
     try:
@@ -144,16 +141,16 @@ def resumed(options: argparse.Namespace, experiment: Experiment, out: Path) -> t
         raise UserError(f"{file} was written by scratch_ae {header['version']}; this is {__version__}: install that")
     begun = {**header["experiment"], "seed": header["seed"], "preset": header["preset"]}
     given: dict[str, Any] = {name: getattr(options, name) for name in (*OVERRIDES, "seed", "preset")}
-    for name, value in {**given, "name": experiment.name}.items():
+    for name, value in {**given, "name": options.experiment}.items():
         if value is not None and value != begun.get(name) and name != "epochs":
             raise UserError(f"the run in {out} was begun with {name.replace('_', '-')} {begun.get(name)}, not {value}")
     film = Path(header["track"] or "")  # which would change midway
-    if options.track and options.track.resolve().parts[-2:] != film.parts[-2:]:
+    if options.track and options.track.resolve().parts[-2:] != film.parts[-2:]:  # folder and name: it may have moved
         raise UserError(f"the run in {out} tracks {header['track'] or 'the first training image'}; leave --track out")
     return arrays, header
 
 
-def as_begun(options: argparse.Namespace, header: dict, file: Path) -> Experiment:
+def as_begun(options: Namespace, header: dict, file: Path) -> Experiment:
     """The experiment that a run was begun with; fills in those of the options that were not given."""
     if not (options.steps or options.epochs or options.minutes):
         options.steps, options.epochs, options.minutes = header["limits"]
@@ -182,7 +179,8 @@ def describe(experiment: Experiment, preset: str, limits: "Limits") -> None:
             text = (" ".join(map(str, value)) or "all that are there") if isinstance(value, tuple) else value
             parts.append(f"{name} {text}{'' if value == usual[name] else ' (overridden)'}")
     length = [f"{getattr(limits, name)} {name}" for name in ("steps", "epochs", "minutes") if getattr(limits, name)]
-    text = f"{experiment.name}{', preset full' * (preset == 'full')}: {', '.join(parts)}; for {' or '.join(length)}"
+    name = experiment.name if preset == "quick" else f"{experiment.name}, preset {preset}"
+    text = f"{name}: {', '.join(parts)}; for {' or '.join(length)}"
     print(textwrap.fill(text, shutil.get_terminal_size().columns))
 
 

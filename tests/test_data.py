@@ -138,7 +138,8 @@ def test_species_folders_names_every_missing_species_and_those_there(tmp_path: P
     (tmp_path / "tulip/.hidden").write_text("")
     (tmp_path / "calendula/a/folder/deeper").mkdir(parents=True)
     (tmp_path / "iris").write_text("a file is no species")
-    with pytest.raises(UserError, match=r"no pictures of iris, tulip, calendula \(only of rose\); add them") as error:
+    wanted = r"no pictures of iris, tulip, calendula \(there are: rose\); add them"
+    with pytest.raises(UserError, match=wanted) as error:
         species_folders(tmp_path, ["iris", "tulip", "rose", "calendula"])
     assert str(tmp_path) in str(error.value)
 
@@ -524,6 +525,19 @@ def test_a_file_that_vanishes_in_mid_epoch_is_skipped(tmp_path: Path) -> None:
     order[9].unlink()
     assert numbers([first, *batches]) == [files.index(file) for file in order if file != order[9]]
     assert lines == [f"skipped {order[9]}: cannot be read (No such file or directory)"]
+
+
+def test_a_folder_that_vanishes_ends_it_and_costs_no_picture(tmp_path: Path) -> None:
+    """As where a disk is unplugged: else its pictures would be left out for the rest of the training."""
+    (tmp_path / "a").mkdir()
+    generator = ImageGenerator(grey_files(tmp_path / "a", 12), 4, 2, prefetch=1)
+    batches = generator.epoch(0)
+    next(batches)
+    (tmp_path / "a").rename(tmp_path / "b")
+    with pytest.raises(UserError, match=r"a has gone\. Bring it back"):
+        list(batches)
+    (tmp_path / "b").rename(tmp_path / "a")
+    assert len(numbers(list(generator.epoch(0)))) == 12
 
 
 def test_odd_but_whole_pictures_are_taken(tmp_path: Path) -> None:

@@ -48,3 +48,14 @@ def test_numbers_that_do_not_fit_are_refused(change, message):
 def test_an_experiment_survives_json():
     for experiment in EXPERIMENTS.values():
         assert experiment_from(json.loads(json.dumps(asdict(experiment))), "a file") == experiment
+
+
+@pytest.mark.parametrize(
+    ("change", "message"), [({"warm_up": None}, "another version.*warm_up"), ({"kernel_size": 5}, "3 or 4, got 5")]
+)
+def test_fields_of_a_file_are_not_guessed(change, message):
+    """What is missing is not taken from today's defaults, with which a run would go on differently."""
+    fields = asdict(EXPERIMENTS["rose"]) | change
+    fields = {name: value for name, value in fields.items() if value is not None}
+    with pytest.raises(UserError, match=f"a file .*{message}"):
+        experiment_from(fields, "a file")

@@ -24,20 +24,8 @@ def numbers(rng, shape, dtype):
     return (values + 1j * rng.normal(size=shape) if dtype is np.complex128 else values).astype(dtype)
 
 
-def in_parts(rng, work, lines=None):
-    """work(out, rows) for two parts of the rows into one array, which it is to make where it is given None."""
-    whole = work(None, None)
-    lines = whole.shape[1] if lines is None else lines
-    out, cut = np.full_like(whole, np.nan), rng.integers(lines + 1)
-    for rows in ((0, cut), (cut, lines)):
-        if rows[0] < rows[1]:
-            work(out, rows)
-    assert np.array_equal(out, whole)
-    return out
-
-
 def assert_all_equal_the_loops(dtype, shape, K, S, padding, relu, seed):
-    """Both convolutions, forward and backward, with bias and perhaps ReLU, lines in two parts, against the loops."""
+    """Both convolutions, forward and backward, with bias and perhaps ReLU, against the loops."""
     N, H, W, C, F = shape
     if padding == "valid":
         H, W = max(H, K), max(W, K)
@@ -47,12 +35,16 @@ def assert_all_equal_the_loops(dtype, shape, K, S, padding, relu, seed):
     def rectified(z):
         return np.where(z.real > 0, z, 0) if relu else z
 
-    y = in_parts(rng, lambda y, rows: kernels.correlate(x, w, S, padding, by, relu, y, rows))
-    v = w.swapaxes(2, 3)
-    z = in_parts(rng, lambda z, rows: kernels.scatter(y, v, S, padding, (H, W), bx, relu, z, rows), len(y[0]))
+    y, v = kernels.correlate(x, w, S, padding, by, relu), w.swapaxes(2, 3)
+    z = kernels.scatter(y, v, S, padding, (H, W), bx, relu)
+    to_y, to_z = np.full_like(y, 7), np.full_like(z, 7)  # what an array held before does not matter
+    assert np.array_equal(kernels.correlate(x, w, S, padding, by, relu, to_y), y)
+    assert np.array_equal(kernels.scatter(y, v, S, padding, (H, W), bx, relu, to_z), z)
+    assert np.array_equal(to_y, y)
+    assert np.array_equal(to_z, z)
     gy, gz = numbers(rng, y.shape, dtype), numbers(rng, z.shape, dtype)
     before = [a.copy() for a in (x, w, y, z, gy, gz)]
-    gx, gw, g, gv = (np.full_like(a, 7, order="C") for a in (x, w, y, v))  # what an array held before does not matter
+    gx, gw, g, gv = (np.full_like(a, 7, order="C") for a in (x, w, y, v))
     gb = kernels.correlate_backward(x, w, y, gy, S, padding, relu, gx, gw)
     gc = kernels.scatter_backward(y, v, z, gz, S, padding, relu, g, gv)
     assert all(np.array_equal(a, b) for a, b in zip(before, (x, w, y, z, gy, gz), strict=True))
@@ -162,6 +154,16 @@ def test_without_more_there_is_no_bias_and_no_relu():
     assert error(kernels.correlate(x, w, 2, "same"), reference.correlate(x, w, 2, "same")) < 1e-12
     spread = kernels.scatter(y, w.swapaxes(2, 3), 2, "same", (4, 3))
     assert error(spread, reference.scatter(y, w, 2, "same", (4, 3))) < 1e-12
+
+
+def test_shapes_that_do_not_fit_are_refused():
+    """The loops of Python would notice; compiled ones would read and write beside the arrays."""
+    x, w = np.ones((1, 4, 4, 2)), np.ones((3, 3, 3, 8))
+    with pytest.raises(ValueError, match=r"x has 2 channels, wanted 3, since w has the shape \(3, 3, 3, 8\)"):
+        kernels.correlate(x, w, 1, "same")
+    for y, size in ((np.ones((1, 4, 4, 3)), (20, 20)), (np.ones((1, 4, 4, 2)), (8, 8))):
+        with pytest.raises(ValueError, match=r"y has the shape .*, wanted \(N, (10, 10|4, 4), 3\)"):
+            kernels.scatter(y, w, 2, "same", size)
 
 
 def test_channels_fill_whole_tiles_and_tiles_whole_registers():

@@ -57,6 +57,14 @@ def test_a_float32_loss_is_summed_in_float64():
     assert loss(y, np.zeros_like(y), 0)[0] == pytest.approx(exact, rel=1e-7)
 
 
+def test_whole_numbers_are_refused_or_counted_rightly():
+    """In integers 1/48 is 0, and 0 - 1 may be 255."""
+    zeros, ones = np.zeros((1, 4, 4, 3), np.uint8), np.ones((1, 4, 4, 3), np.uint8)
+    with pytest.raises(ValueError, match="of type uint8"):
+        loss(zeros, ones, 0.1)
+    assert psnr(zeros, ones) == psnr(ones, zeros) == 0
+
+
 def test_shapes_that_differ_are_refused():
     with pytest.raises(ValueError, match=r"\(1, 4, 4, 3\).*\(1, 4, 4, 1\)"):
         loss(np.zeros((1, 4, 4, 3)), np.zeros((1, 4, 4, 1)), 0)

@@ -35,6 +35,21 @@ def test_eps_stands_beside_the_root():
     assert np.allclose(p["w"], [-0.5, 0], rtol=1e-6)
 
 
+def test_what_is_off_for_good_costs_no_time():
+    """Its moments must not fall on and on, to numbers so small that processors are slow with them."""
+    for dtype in (np.float32, np.float64):
+        p = {"w": np.ones(2, dtype)}
+        adam = Adam(p, beta2=0.99)
+        adam.step({"w": np.ones(2, dtype)}, 0.1)
+        for _ in range(7000):
+            adam.step({"w": np.array([0, 1e-3], dtype)}, 0.1)
+            for moment in adam.m["w"], adam.v["w"]:
+                assert moment[0] == 0 or abs(moment[0]) > 1e-31
+        assert adam.m["w"][0] == adam.v["w"][0] == 0
+        assert np.isclose(adam.m["w"][1], 1e-3)
+        assert np.isclose(adam.v["w"][1], 1e-6)
+
+
 def test_t_counts_steps_and_state_is_plain_arrays():
     p = {"w": np.ones((2, 3), np.float32), "b": np.ones(3, np.float32)}
     adam = Adam(p)

@@ -238,6 +238,27 @@ def test_a_full_disk_costs_nothing_that_was_saved(small, flowers, monkeypatch): 
     assert kill.differing(kill.state(small / "whole"), kill.state(small / "a")) == []
 
 
+def test_what_goes_on_to_fewer_steps_than_it_has_is_judged_all_the_same(small, flowers, monkeypatch):  # noqa: F811
+    right = runs.Run.step
+
+    def step(self, images, rate):
+        right(self, images, rate)
+        if self.adam.t == 5:
+            signal.raise_signal(signal.SIGTERM)
+
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    monkeypatch.setattr(runs.Run, "step", step)
+    assert run("rose", "--data", flowers, "--steps", 11) == 128 + signal.SIGTERM
+    for number, handler in zip((signal.SIGINT, signal.SIGTERM), before, strict=True):
+        signal.signal(number, handler)
+    for _ in range(2):  # once
+        assert run("rose", "--resume", "--steps", 4) == 0
+        log = entries(small / "runs/rose")
+        assert [entry["step"] for entry in log if "all" in entry] == [5]
+        assert "all" in log[-1]
+    assert checkpoint.read("runs/rose/checkpoint.npz")[1]["evaluated"] == [1, 5]
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
 def test_a_log_that_meets_a_full_disk_says_what_to_do(small, flowers, monkeypatch):  # noqa: F811
     begin = runs.Run.begin
@@ -248,7 +269,7 @@ def test_a_log_that_meets_a_full_disk_says_what_to_do(small, flowers, monkeypatc
         self.log = open("/dev/full", "a", buffering=1)  # noqa: SIM115
 
     monkeypatch.setattr(runs.Run, "begin", filled)
-    with pytest.raises(UserError, match=r"No space left on device\. What was saved before is whole: .*--resume"):
+    with pytest.raises(UserError, match=r"No space left on device\. Mend this, and begin again\."):  # nothing was saved
         run("rose", "--data", flowers, "--steps", 3)
 
 

@@ -40,6 +40,31 @@ def struck_in_step(monkeypatch):
     return strike
 
 
+@pytest.fixture
+def handlers():
+    """Puts back what a signal did before the test: a run that gets one leaves the system's own way in its place."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.fixture
+def stopped_after(monkeypatch, handlers):
+    """Makes the next run get a signal after a given step."""
+    right = runs.Run.step
+
+    def stop(at):
+        def step(self, images, rate):
+            right(self, images, rate)
+            if self.adam.t == at:
+                signal.raise_signal(signal.SIGTERM)
+
+        monkeypatch.setattr(runs.Run, "step", step)
+
+    return stop
+
+
 @pytest.mark.parametrize("at", [3, 6, 8, 11])  # in mid-epoch after a save, in the next epochs, in the last step
 @pytest.mark.parametrize("options", [(), ("--augment",)])
 def test_what_goes_on_ends_with_the_same_bits(small, flowers, struck_in_step, at, options):  # noqa: F811
@@ -58,28 +83,18 @@ def test_what_goes_on_ends_with_the_same_bits(small, flowers, struck_in_step, at
     assert (small / "struck/checkpoint.before.npz").exists()
 
 
-def test_ctrl_c_and_going_on_is_as_never_stopped(small, flowers, monkeypatch):  # noqa: F811
+def test_ctrl_c_and_going_on_is_as_never_stopped(small, flowers, stopped_after):  # noqa: F811
     arguments = ("iris_calendula", "--data", flowers, "--epochs", 2, "--threads", 2)
     run(*arguments, "--out", "whole")
-    right = runs.Run.step
-
-    def step(self, images, rate):
-        right(self, images, rate)
-        if self.adam.t == 4:
-            signal.raise_signal(signal.SIGTERM)
-
-    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
-    monkeypatch.setattr(runs.Run, "step", step)
+    stopped_after(4)
     assert run(*arguments, "--out", "a") == 128 + signal.SIGTERM
-    for number, handler in zip((signal.SIGINT, signal.SIGTERM), before, strict=True):
-        signal.signal(number, handler)
     assert (small / "a/figures/curves.png").exists()
     assert len([e for e in entries(small / "a") if "training" in e]) == 1
-    monkeypatch.setattr(runs.Run, "step", right)
     assert run("iris_calendula", "--out", "a", "--resume") == 0
     assert kill.differing(kill.state(small / "whole"), kill.state(small / "a")) == []
 
 
+@pytest.mark.usefixtures("handlers")
 @pytest.mark.parametrize("moment", ["step", "evaluate"])
 def test_a_signal_at_the_very_end_changes_nothing(small, flowers, monkeypatch, moment):  # noqa: F811
     arguments = ("rose", "--data", flowers, "--steps", 4, "--threads", 2)
@@ -91,17 +106,15 @@ def test_a_signal_at_the_very_end_changes_nothing(small, flowers, monkeypatch, m
             signal.raise_signal(signal.SIGTERM)
         return right(self, *rest)
 
-    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     with monkeypatch.context() as patch:
         patch.setattr(runs.Run, moment, signalled)
         patch.setattr(runs.Stop, "come", lambda self, number, _: setattr(self, "signal", number))
         assert run(*arguments, "--out", "a") in (0, 128 + signal.SIGTERM)
-    for number, handler in zip((signal.SIGINT, signal.SIGTERM), before, strict=True):
-        signal.signal(number, handler)
     assert run("rose", "--out", "a", "--resume") == 0
     assert kill.differing(kill.state(small / "whole"), kill.state(small / "a")) == []
 
 
+@pytest.mark.usefixtures("handlers")
 def test_a_signal_after_an_epoch_that_is_not_evaluated_loses_nothing(small, flowers, monkeypatch):  # noqa: F811
     monkeypatch.setattr(runs, "HUNDREDTH", 0.9)
     right = runs.Run.done
@@ -111,13 +124,10 @@ def test_a_signal_after_an_epoch_that_is_not_evaluated_loses_nothing(small, flow
             signal.raise_signal(signal.SIGTERM)
         return right(self)
 
-    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     with monkeypatch.context() as patch:
         patch.setattr(runs.Run, "done", signalled)
         patch.setattr(runs.Stop, "come", lambda self, number, _: setattr(self, "signal", number))
         assert run("rose", "--data", flowers, "--epochs", 4, "--out", "a") == 128 + signal.SIGTERM
-    for number, handler in zip((signal.SIGINT, signal.SIGTERM), before, strict=True):
-        signal.signal(number, handler)
     header = checkpoint.read("a/checkpoint.npz")[1]
     assert (header["t"], header["epoch"], header["batches"]) == (3, 2, 0)
 
@@ -238,19 +248,9 @@ def test_a_full_disk_costs_nothing_that_was_saved(small, flowers, monkeypatch): 
     assert kill.differing(kill.state(small / "whole"), kill.state(small / "a")) == []
 
 
-def test_what_goes_on_to_fewer_steps_than_it_has_is_judged_all_the_same(small, flowers, monkeypatch):  # noqa: F811
-    right = runs.Run.step
-
-    def step(self, images, rate):
-        right(self, images, rate)
-        if self.adam.t == 5:
-            signal.raise_signal(signal.SIGTERM)
-
-    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
-    monkeypatch.setattr(runs.Run, "step", step)
+def test_what_goes_on_to_fewer_steps_than_it_has_is_judged_all_the_same(small, flowers, stopped_after):  # noqa: F811
+    stopped_after(5)
     assert run("rose", "--data", flowers, "--steps", 11) == 128 + signal.SIGTERM
-    for number, handler in zip((signal.SIGINT, signal.SIGTERM), before, strict=True):
-        signal.signal(number, handler)
     for _ in range(2):  # once
         assert run("rose", "--resume", "--steps", 4) == 0
         log = entries(small / "runs/rose")

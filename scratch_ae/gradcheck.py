@@ -127,7 +127,7 @@ def check_layer(layer: Layer, x: np.ndarray, gy: np.ndarray, oracle: np.ndarray 
     short = run(float32, x.astype(np.float32), gy.astype(np.float32))
     errors["float32"] = np.max([error(short[name], result[name]) for name in result])
     errors["inputs"] = float(not same((before, upstream), (variables, gy)))
-    errors["threads"] = disagreement(lambda k, wait: run(layer, (x, -x)[k], gy, wait))
+    errors["threads"] = disagreement(lambda k, wait: run(layer, (x, -2 * x)[k], gy, wait))  # not -x: sums would cancel
     return errors
 
 

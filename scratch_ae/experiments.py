@@ -86,7 +86,7 @@ LONG: dict[str, dict[str, Any]] = {
     "rose": {"epochs": 1300, "filters": DEEP, "batch_size": 16, "learning_rate": 1.5e-3},
     "sunflower": {"epochs": 2000},
     "iris_calendula": {"epochs": 1000, "filters": DEEP, "batch_size": 32, "learning_rate": 1.5e-3},
-    "flowers": {"epochs": 300, "filters": DEEP, "batch_size": 16, "learning_rate": 1.5e-3},
+    "flowers": {"epochs": 300, "filters": DEEP, "batch_size": 32, "learning_rate": 1.5e-3},
 }
 FULL = {
     name: replace(EXPERIMENTS[name], **({"learning_rate": 1e-3, "warm_up": 1000, "tv_weight": 0.0} | changes))

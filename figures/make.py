@@ -71,7 +71,7 @@ def record(run: Path, name: str, **more: Any) -> None:
     begun, *entries = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
     found, points, losses, seconds, before = {}, [], [], 0.0, begun["time"]
     for entry in entries:
-        seconds += entry["time"] - before if entry["time"] - before < PAUSE else 0
+        seconds += entry["time"] - before if 0 <= entry["time"] - before < PAUSE else 0  # a clock may be set back
         before = entry["time"]
         where = {key: entry[key] for key in ("step", "epoch")} | {"minutes": round(seconds / 60, 3)}
         if "loss" in entry:

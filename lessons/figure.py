@@ -91,8 +91,10 @@ def outputs(page: Path) -> Iterator[tuple[str, str]]:
 def main() -> None:
     from lessons import figure  # this very module, by the name that the lessons know it by
 
-    figure.saving = True
-    for page in sorted(LESSONS.glob("[0-9]*.md")):
+    figure.saving, pages = True, sorted(LESSONS.glob("[0-9]*.md"))
+    if unknown := set(sys.argv[1:]) - {page.name[:2] for page in pages}:
+        sys.exit(f"there is no lesson {', '.join(sorted(unknown))}; give numbers of two digits, as 03, or none for all")
+    for page in pages:
         if page.name[:2] in sys.argv[1:] or not sys.argv[1:]:
             start, printed = time.perf_counter(), (new for _, new in outputs(page))
 

@@ -13,6 +13,11 @@ from . import UserError
 NAME, BEFORE = "checkpoint.npz", "checkpoint.before.npz"  # of a run, and the one that was saved before it
 
 
+def there(run: Path) -> bool:
+    """Whether a run's folder holds a checkpoint, or at least the one before it."""
+    return any((run / name).exists() for name in (NAME, BEFORE))
+
+
 def write(file: Path | str, arrays: dict[str, np.ndarray], header: dict, before: Path | None = None) -> None:
     """Write arrays and header (whatever JSON can hold) to a temporary file beside it, and rename that when complete.
 

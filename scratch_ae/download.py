@@ -5,6 +5,7 @@ import errno
 import importlib.util
 import lzma
 import os
+import shlex
 import shutil
 import signal
 import stat
@@ -83,7 +84,7 @@ def main(arguments: list[str]) -> int:
     if archive and not options.archive:
         shutil.rmtree(archive.parent)
     name = "rose" if (flowers / "rose").is_dir() else "flowers"
-    elsewhere = "" if options.dest == Path("data") else f" --data {flowers}"
+    elsewhere = "" if options.dest == Path("data") else f" --data {shlex.quote(str(flowers))}"
     say(f"They are in {flowers}. Now: python -m scratch_ae.train {name}{elsewhere}")
     return 0
 

@@ -30,10 +30,13 @@ TRAINING, HELD_OUT = "#0072b2", "#d55e00"  # blue and vermilion, which the colou
 PICTURES = ("pairs_training", "pairs_held_out", "blend", "morph", "alphas", "histograms", "curves")
 
 
-def draw(run: Path | str, data: Path | None = None, threads: int | None = None) -> list[Path]:
+def draw(
+    run: Path | str, data: Path | None = None, threads: int | None = None,
+    parts: tuple[list[Path], list[Path]] | None = None,
+) -> list[Path]:  # fmt: skip
     """Draw a run's pictures into its folder figures/, and return their files. UserError where a part is missing.
 
-    `data` is where its pictures are now, if not where they were.
+    `data` is where its pictures are now, if not where they were; `parts` are the files learnt and held out, if known.
     """
     run = Path(run)
     file = run / checkpoint.NAME
@@ -42,8 +45,9 @@ def draw(run: Path | str, data: Path | None = None, threads: int | None = None) 
     if "data" not in header:
         raise UserError(f"{file} is no run's checkpoint: it does not say what it was trained on")
     data = data or Path(header["data"])
-    training, held_out = split(image_files(species_folders(data, experiment.species)))
-    if fingerprint(training + held_out) != header["files"]:  # or what it never learnt might be called training images
+    training, held_out = parts or split(image_files(species_folders(data, experiment.species)))
+    # Or what it never learnt might be called training images.
+    if not parts and fingerprint(training + held_out) != header["files"]:
         raise UserError(f"the pictures in {data} are not those that the run in {run} began with; name their folder")
     (run / "figures").mkdir(exist_ok=True)
     drawn: list[Path] = []

@@ -1,10 +1,12 @@
 """A run: all that training changes, saved so that it goes on to the bit, and the loop that changes it."""
 
+import errno
 import json
 import math
 import os
 import signal
 import sys
+import threading
 import time
 from argparse import Namespace
 from collections.abc import Iterable
@@ -33,7 +35,7 @@ except ImportError:  # Windows, where two runs in one folder are not noticed
 
 EVALUATED = 128  # images of each part, after an epoch
 HUNDREDTH, STEPS = 0.01, 500  # of the way, or steps, after which an epoch's end is evaluated anew
-CACHE = Path("data/cache")
+CACHE = Path("data/.cache")  # hidden, or in data/ itself it would be taken for a species
 # Of Adam: its mean square remembers 100 steps, not the usual 1000. After 8,000 steps 252 photographed sunflowers had
 # 18.1 dB in place of 17.8, after 2,800 steps 512 irises and calendulas had 23.0 in place of 22.7.
 BETA2 = 0.99
@@ -65,10 +67,11 @@ class Run:
         if options.track:
             images, files = load_images([options.track], e.size, e.channels, 1, report=say)
             if not files:
-                raise UserError(f"--track {options.track} cannot be used; give a picture")
+                wanted = "where the picture is now that the run tracks" if options.resume else "a picture"
+                raise UserError(f"{options.track} cannot be used; give --track {wanted}")
         tracked = images[0].astype(np.float32) / 255
-        seen = {file.resolve() for file in training}
-        title = f"{e.name}, {'a training image' if files[0].resolve() in seen else files[0].name}"
+        seen = {os.path.realpath(file) for file in training}  # Path.resolve raises where a link leads to itself
+        title = f"{e.name}, {'a training image' if os.path.realpath(files[0]) in seen else files[0].name}"
         self.preview = Preview(tracked, title, options.preview, report=say)
         self.model = AutoEncoder(e, options.seed, options.threads)
         self.adam = Adam(self.model.parameters(), beta2=BETA2)
@@ -105,7 +108,7 @@ class Run:
     def begin(self, out: Path, overwrite: bool) -> None:
         """Make the folder of the results, or empty it, and begin the log."""
         self.open(out)
-        if (out / checkpoint.NAME).exists() and not overwrite:  # since we looked, another run has ended there
+        if checkpoint.there(out) and not overwrite:  # since we looked, another run has ended there
             raise UserError(f"{out} holds a trained network by now. Choose another folder with --out.")
         for name in (checkpoint.NAME, checkpoint.BEFORE, "tracked.webp"):
             (out / name).unlink(missing_ok=True)
@@ -292,10 +295,11 @@ def learn(run: Run, bar: "Progress", stop: "Stop", quality: str) -> bool:
 
 
 class Stop:
-    """Inside, the first Ctrl-C or SIGTERM only sets `signal`; a second one, then or later, ends the program at once."""
+    """Inside, the first Ctrl-C or SIGTERM only sets `signal`; a second one ends the program at once."""
 
     def __enter__(self) -> "Stop":
-        self.signal, signals = 0, (signal.SIGINT, signal.SIGTERM)
+        ours = threading.current_thread() is threading.main_thread()  # no other thread is asked
+        self.signal, signals = 0, (signal.SIGINT, signal.SIGTERM) if ours else ()
         self.before = {number: signal.signal(number, self.come) for number in signals}
         return self
 
@@ -305,9 +309,8 @@ class Stop:
             signal.signal(each, signal.SIG_DFL)
 
     def __exit__(self, *_: object) -> None:
-        if not self.signal:
-            for number, before in self.before.items():
-                signal.signal(number, before)
+        for number, before in self.before.items():
+            signal.signal(number, before)
 
 
 class Progress:
@@ -342,5 +345,7 @@ def say(line: str) -> None:
     try:
         tqdm.write(line)
         sys.stdout.flush()
-    except BrokenPipeError:
+    except OSError as problem:
+        if problem.errno not in (errno.EPIPE, errno.EIO):  # a pipe without a reader, a terminal that was closed
+            raise
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -76,7 +76,7 @@ def main(arguments: list[str]) -> int:
             say(f"{len(run.generator.unusable)} of the training files could not be used.")
         run.preview.close()
         run.preview.save(out / "tracked.webp")
-        for file in draw(out, options.data, options.threads):
+        for file in draw(out, options.data, options.threads, (run.all["training"], run.all["held_out"])):
             say(str(file))
         say(f"The network is in {out / checkpoint.NAME}.{best_held_out(out)}")
     except OSError as problem:
@@ -120,7 +120,7 @@ def understood(options: Namespace) -> tuple[Experiment, Path]:
         raise UserError(f"{out} is a file; give --out a folder")
     if options.resume and options.overwrite:
         raise UserError("--resume goes on with a run and --overwrite replaces it: give one of the two")
-    if (out / checkpoint.NAME).exists() and not (options.overwrite or options.resume):
+    if checkpoint.there(out) and not (options.overwrite or options.resume):
         raise UserError(f"{out} holds a trained network. Go on with it by --resume, replace it by --overwrite, or "
                         "choose another folder with --out.")  # fmt: skip
     return experiment, out
@@ -134,7 +134,8 @@ def resumed(options: Namespace, out: Path) -> tuple[dict[str, np.ndarray], dict]
     except UserError as problem:
         if not before.exists():
             raise
-        raise UserError(f"{problem} The checkpoint before it is {before}: copy that over {file.name}.") from None
+        what = problem if file.exists() else f"There is no {file}."
+        raise UserError(f"{what} The checkpoint before it is {before}: copy that to {file.name}.") from None
     if "evaluated" not in header:  # a mere network, or a run of before there were presets
         raise UserError(f"{file} holds a network, but no run that scratch_ae {__version__} can go on with")
     if newer(header["version"]):

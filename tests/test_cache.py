@@ -144,11 +144,11 @@ def test_the_generator_takes_them_and_names_what_is_unusable(files, tmp_path, mo
 def test_a_run_has_the_same_bits_with_it_and_without(small, flowers, monkeypatch):  # noqa: F811
     arguments = ("rose", "--data", flowers, "--steps", 11, "--threads", 2)
     run(*arguments, "--out", "without", "--no-cache")
-    assert not Path("data/cache").exists()
+    assert not Path("data/.cache").exists()
     run(*arguments, "--out", "with")
-    assert len(list(Path("data/cache").iterdir())) == 1
+    assert len(list(Path("data/.cache").iterdir())) == 1
     assert kill.differing(kill.state(small / "with"), kill.state(small / "without")) == []
     run("iris_calendula", "--data", flowers, "--steps", 2, "--out", "short")
-    assert len(list(Path("data/cache").iterdir())) == 1, "less than one pass does not pay"
+    assert len(list(Path("data/.cache").iterdir())) == 1, "less than one pass does not pay"
     run("iris_calendula", "--data", flowers, "--epochs", 1, "--out", "once")
-    assert len(list(Path("data/cache").iterdir())) == 1
+    assert len(list(Path("data/.cache").iterdir())) == 1

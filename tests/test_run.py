@@ -41,16 +41,7 @@ def struck_in_step(monkeypatch):
 
 
 @pytest.fixture
-def handlers():
-    """Puts back what a signal did before the test: a run that gets one leaves the system's own way in its place."""
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
-
-
-@pytest.fixture
-def stopped_after(monkeypatch, handlers):
+def stopped_after(monkeypatch):
     """Makes the next run get a signal after a given step."""
     right = runs.Run.step
 
@@ -94,7 +85,6 @@ def test_ctrl_c_and_going_on_is_as_never_stopped(small, flowers, stopped_after):
     assert kill.differing(kill.state(small / "whole"), kill.state(small / "a")) == []
 
 
-@pytest.mark.usefixtures("handlers")
 @pytest.mark.parametrize("moment", ["step", "evaluate"])
 def test_a_signal_at_the_very_end_changes_nothing(small, flowers, monkeypatch, moment):  # noqa: F811
     arguments = ("rose", "--data", flowers, "--steps", 4, "--threads", 2)
@@ -114,7 +104,6 @@ def test_a_signal_at_the_very_end_changes_nothing(small, flowers, monkeypatch, m
     assert kill.differing(kill.state(small / "whole"), kill.state(small / "a")) == []
 
 
-@pytest.mark.usefixtures("handlers")
 def test_a_signal_after_an_epoch_that_is_not_evaluated_loses_nothing(small, flowers, monkeypatch):  # noqa: F811
     monkeypatch.setattr(runs, "HUNDREDTH", 0.9)
     right = runs.Run.done
@@ -213,6 +202,11 @@ def test_a_damaged_checkpoint_is_refused_and_the_one_before_it_offered(small, fl
     (out / "checkpoint.npz").write_bytes((out / "checkpoint.npz").read_bytes()[:-1000])
     with pytest.raises(UserError, match=r"is damaged .* before it is runs/rose/checkpoint\.before\.npz: copy that"):
         run("rose", "--resume")
+    (out / "checkpoint.npz").unlink()  # and then the one before it is not to be lost
+    with pytest.raises(UserError, match=r"^There is no runs/rose/checkpoint\.npz\. The checkpoint before it is .*copy"):
+        run("rose", "--resume")
+    with pytest.raises(UserError, match="holds a trained network"):
+        run("rose", "--data", flowers, "--epochs", 2)
     shutil.copy(out / "checkpoint.before.npz", out / "checkpoint.npz")
     assert run("rose", "--resume") == 0
     assert kill.differing(whole, kill.state(out)) == []
@@ -327,3 +321,14 @@ def test_sigterm_saves_draws_and_exits_143(tmp_path, flowers):  # noqa: F811
 def test_runs_killed_outright_go_on_to_the_bit():
     """Three of the kinds of moments; `python -m tests.kill` does twenty."""
     assert kill.kills(3) == 0
+
+
+def test_a_tracked_picture_that_is_gone_is_asked_for_where_it_is_now(small, flowers):  # noqa: F811
+    for folder in ("here", "there/here"):
+        (small / folder).mkdir(parents=True)
+        shutil.copy(flowers / "rose/00000.jpg", small / folder / "mine.jpg")
+    run("rose", "--data", flowers, "--steps", 2, "--track", "here/mine.jpg")
+    (small / "here/mine.jpg").unlink()
+    with pytest.raises(UserError, match=r"here/mine\.jpg cannot be used; give --track where the picture is now"):
+        run("rose", "--resume", "--steps", 4)
+    assert run("rose", "--resume", "--steps", 4, "--track", "there/here/mine.jpg") == 0

@@ -85,7 +85,7 @@ EXPERIMENTS = {
 LONG: dict[str, dict[str, Any]] = {
     "rose": {"epochs": 1300, "filters": DEEP, "batch_size": 16, "learning_rate": 1.5e-3},
     "sunflower": {"epochs": 2000},
-    "iris_calendula": {"epochs": 1000, "filters": DEEP, "batch_size": 32, "learning_rate": 1.5e-3},
+    "iris_calendula": {"epochs": 1000, "filters": DEEP, "batch_size": 64, "learning_rate": 2e-3},
     "flowers": {"epochs": 300, "filters": DEEP, "batch_size": 32, "learning_rate": 1.5e-3},
 }
 FULL = {

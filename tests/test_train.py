@@ -237,7 +237,7 @@ def test_folders_that_are_not_as_they_should_be(small, flowers):
     with pytest.raises(UserError, match="calendula"):
         run("iris_calendula", "--data", "few")
     (small / "text.jpg").write_text("no picture")
-    with pytest.raises(UserError, match=r"--track text\.jpg cannot be used"):
+    with pytest.raises(UserError, match=r"^text\.jpg cannot be used; give --track a picture"):
         run("rose", "--data", flowers, "--track", "text.jpg")
     with pytest.raises(UserError, match=r"text\.jpg is a file; give --out a folder"):
         run("rose", "--data", flowers, "--out", "text.jpg")

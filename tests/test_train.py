@@ -472,7 +472,7 @@ def test_after_a_signal_the_program_around_it_has_its_own_way_again(small, flowe
     assert signal.getsignal(signal.SIGINT) is before is not signal.SIG_DFL
 
 
-def test_pictures_that_come_or_go_in_mid_training_cost_no_figure(small, flowers, monkeypatch, capsys):
+def test_pictures_that_come_or_go_in_mid_training_cost_no_figure(small, flowers, monkeypatch):
     shutil.copytree(flowers, "data")  # in the package's own place, where its cache must be no species
     right = runs.Run.step
 

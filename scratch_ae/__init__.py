@@ -31,6 +31,8 @@ class Parser(argparse.ArgumentParser):
 
 def command(main: Callable[[list[str]], int]) -> None:
     """Run a command's main with the program's arguments and exit with what it returns; no traceback for the user."""
+    nowhere = open(os.devnull, "w")  # noqa: SIM115  (for a stream that was closed before we began)
+    sys.stdout, sys.stderr = sys.stdout or nowhere, sys.stderr or nowhere
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # a file's name may hold what the terminal cannot show
             stream.reconfigure(errors="backslashreplace")

@@ -54,7 +54,7 @@ def main(arguments: list[str]) -> int:
         return 0
     rows = steps(options) if options.only != "decode" else []
     if options.only == "decode" or not (options.only or options.quick):
-        rows += decoding(options)
+        rows += race(options.experiment or "rose", 1, options.threads or processors(), options.quick, "decode")
     if options.json:
         options.json.write_text(json.dumps({"environment": found, "rows": rows}, indent=1) + "\n")
     return 0
@@ -86,10 +86,6 @@ def steps(options: Namespace) -> list[dict]:
         cases = [(name, N, cores) for N in batches for name in EXPERIMENTS]
         cases += [("rose", batches[0], 1)] if cores > 1 else []
     return [row for case in cases for row in race(*case, options.quick, "step")]
-
-
-def decoding(options: Namespace) -> list[dict]:
-    return race(options.experiment or "rose", 1, options.threads or processors(), options.quick, "decode")
 
 
 def race(name: str, N: int, threads: int, quick: bool, what: str) -> list[dict]:

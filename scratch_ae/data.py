@@ -88,7 +88,7 @@ def split(files: Iterable[Path]) -> tuple[list[Path], list[Path]]:
 
 def fingerprint(files: Iterable[Path]) -> int:
     """A number that other files, or the same in another order, hardly share: of names, folders' names and sizes."""
-    sizes = {file: os.path.getsize(file) if file.exists() else 0 for file in files}
+    sizes = {file: os.path.getsize(file) if os.path.exists(file) else 0 for file in files}
     lines = "\n".join(f"{file.parent.name}/{file.name} {size}" for file, size in sizes.items())
     return zlib.crc32(lines.encode("utf-8", "surrogateescape"))
 
@@ -147,7 +147,8 @@ class ImageGenerator:
                 raise UserError(f"{name} must be a whole number of {least} or more, not {value}")
         if channels not in (1, 3):
             raise UserError(f"channels must be 3 (RGB) or 1 (grey), not {channels}")
-        self.files = [file for path in map(Path, files) for file in (image_files([path]) if path.is_dir() else [path])]
+        paths = map(Path, files)  # whose is_dir raises where a folder may not be entered
+        self.files = [file for path in paths for file in (image_files([path]) if os.path.isdir(path) else [path])]
         if batch_size > len(self.files):
             raise UserError(f"batch size {batch_size} is more than the {len(self.files)} images: take less or add some")
         self.size, self.batch_size, self.seed, self.channels = size, batch_size, seed, channels

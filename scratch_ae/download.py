@@ -216,7 +216,7 @@ def in_folder(folder: Path) -> Iterator[File]:
                 path = PurePosixPath(file.relative_to(folder).as_posix())
                 yield path, file.stat().st_size, partial(open, file, "rb")  # type: ignore[misc]
     if left:
-        say(f"{left} links in {folder} were left out.")
+        say(f"{left} links and other things that are no files were left out of {folder}.")
 
 
 def unpack(files: list[File], to: Path, source: str) -> None:

@@ -50,16 +50,15 @@ def ssim(y: np.ndarray, target: np.ndarray) -> np.ndarray:
         raise ValueError(f"ssim: the images are {y.shape[1]}x{y.shape[2]}, wanted at least 11x11")
     rows, columns = window(y.shape[1]), window(y.shape[2])
 
-    def mean(images: np.ndarray) -> np.ndarray:  # under the window: one large matrix product along each axis
-        across = (images.reshape(-1, images.shape[3]) @ columns.T).reshape(*images.shape[:3], -1)
-        return np.ascontiguousarray(across.swapaxes(2, 3)).reshape(-1, len(rows.T)) @ rows.T
+    def mean(images: np.ndarray) -> np.ndarray:  # (N,C,H,W), under the window
+        return rows @ images @ columns.T
 
     y, t = (np.moveaxis(image, 3, 1).astype(np.float64, order="C") for image in (y, target))
     my, mt = mean(y), mean(t)
     vy, vt, covariance = mean(y * y) - my * my, mean(t * t) - mt * mt, mean(y * t) - my * mt
     c1, c2 = 0.01**2, 0.03**2
     similarity = (2 * my * mt + c1) * (2 * covariance + c2) / ((my * my + mt * mt + c1) * (vy + vt + c2))
-    return similarity.reshape(len(y), -1).mean(1)
+    return similarity.mean((1, 2, 3))
 
 
 def window(size: int) -> np.ndarray:

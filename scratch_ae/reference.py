@@ -30,9 +30,7 @@ def taps(H: int, W: int, K: int, S: int, padding: str) -> Iterator[tuple[int, in
 
 def output_size(H: int, K: int, S: int, padding: str) -> int:
     """How often the kernel is laid down along an axis of H pixels, counted by laying it down."""
-    if padding == "same":
-        return len(range(0, H, S))
-    return len([start for start in range(0, H, S) if start + K <= H])
+    return len([start for start in range(0, H, S) if padding == "same" or start + K <= H])
 
 
 def zeros_before(H: int, K: int, S: int, padding: str) -> int:

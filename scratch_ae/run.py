@@ -11,6 +11,7 @@ import time
 from argparse import Namespace
 from collections.abc import Iterable
 from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,7 @@ class Run:
         self.data, self.seed, self.preset = data, options.seed, options.preset
         training, held_out = split(image_files(species_folders(data, e.species)))
         self.limits = Limits(e, options)
-        self.said: set[str] = set()  # of files that cannot be used
+        self.say_once = cache(say)  # of files that cannot be used: each is named once
         self.generator = ImageGenerator(training, e.size, e.batch_size, options.seed, e.channels, e.augment,
                                         report=self.say_once)  # fmt: skip
         if not options.no_cache and self.limits.progress(len(self.generator), 1) < 1:  # pictures are needed twice
@@ -70,8 +71,7 @@ class Run:
                 wanted = "where the picture is now that the run tracks" if options.resume else "a picture"
                 raise UserError(f"{options.track} cannot be used; give --track {wanted}")
         tracked = images[0].astype(np.float32) / 255
-        seen = {os.path.realpath(file) for file in training}  # Path.resolve raises where a link leads to itself
-        title = f"{e.name}, {'a training image' if os.path.realpath(files[0]) in seen else files[0].name}"
+        title = f"{e.name}, {options.track.name if options.track else 'a training image'}"
         self.preview = Preview(tracked, title, options.preview, report=say)
         self.model = AutoEncoder(e, options.seed, options.threads)
         self.adam = Adam(self.model.parameters(), beta2=BETA2)
@@ -166,12 +166,6 @@ class Run:
         self.batches += 1
         self.write(step=self.adam.t, epoch=self.epoch, loss=self.loss, rate=rate)
 
-    def say_once(self, line: str) -> None:
-        """Name a file that cannot be used, unless it was named before."""
-        if line not in self.said:
-            self.said.add(line)
-            say(line)
-
     def diverged(self, what: str, where: str = "") -> None:
         """Raise UserError, before anything is saved."""
         rate = self.experiment.learning_rate
@@ -191,10 +185,11 @@ class Run:
             values = np.concatenate([self.qualities(batch) for batch in batches], axis=1)
             count = {"images": values.shape[1]} if all_of_them else {}
             quality[name] = count | dict(zip(("psnr", "ssim"), values.mean(axis=1).tolist(), strict=True))
-            if not math.isfinite(quality[name]["psnr"]):
+            if math.isnan(quality[name]["psnr"]):  # of a picture drawn to the bit it is infinite
                 self.diverged(f"the PSNR is {quality[name]['psnr']}")
         self.write(step=self.adam.t, epoch=epoch, **({"all": quality} if all_of_them else quality))
-        say(f"{'over all images' if all_of_them else f'epoch {epoch:3}, step {self.adam.t:5}'}: {in_words(quality)}")
+        words = (f"{n.replace('_', ' ')} {r['psnr']:5.2f} dB, SSIM {r['ssim']:.3f}" for n, r in quality.items())
+        say(f"{'over all images' if all_of_them else f'epoch {epoch:3}, step {self.adam.t:5}'}: {';  '.join(words)}")
         return quality
 
     def qualities(self, true: np.ndarray) -> np.ndarray:
@@ -220,10 +215,6 @@ class Run:
         """One line of the log; 'time' is the one field that differs when a run is repeated."""
         self.log.write(json.dumps({**entry, "time": round(time.time(), 3)}) + "\n")
         self.lines += 1
-
-
-def in_words(quality: dict[str, dict[str, float]]) -> str:
-    return ";  ".join(f"{n.replace('_', ' ')} {r['psnr']:5.2f} dB, SSIM {r['ssim']:.3f}" for n, r in quality.items())
 
 
 class Limits:
@@ -259,7 +250,7 @@ def train(run: Run) -> int:
         if done == 1 and run.evaluated[1] < run.adam.t:  # it goes on with fewer steps to do than it had done
             judge(run, run.epoch, done)
         if stop.signal:
-            if run.adam.t > run.evaluated[1] and done < 1:  # an evaluation is saved with its step
+            if run.adam.t > run.evaluated[1]:  # an evaluation is saved with its step
                 run.save()  # first, since a run that goes on from here knows nothing of the evaluation
                 run.evaluate(run.epoch)
             say("Stopped and saved; now the figures are drawn. Ctrl-C once more ends at once.")

@@ -41,8 +41,7 @@ def parser() -> Parser:
     p.add_argument("--seed", type=int, metavar="S", help="of the weights and of the order of images (0)")
     p.add_argument("--threads", type=int, metavar="T", help="threads that compute (one a processor)")
     p.add_argument("--track", type=Path, metavar="FILE", help="the picture to watch (the first training image)")
-    modes = ("auto", "window", "off")
-    p.add_argument("--preview", choices=modes, default="auto", help="the window that shows it (auto)")
+    p.add_argument("--preview", choices=("auto", "window", "off"), default="auto", help="a window for it (auto)")
     p.add_argument("--no-cache", action="store_true", help="decode the pictures in each epoch, and keep none on disk")
     p.add_argument("--overwrite", action="store_true", help="replace an earlier run in the same folder")
     p.add_argument("--version", action="version", version=f"scratch_ae {__version__}")
@@ -171,7 +170,7 @@ def newer(version: str) -> bool:
     return other > ours
 
 
-def describe(experiment: Experiment, preset: str, limits: "Limits") -> None:
+def describe(experiment: Experiment, preset: str, limits: Limits) -> None:
     """Print the experiment, saying what was overridden in it, and how long it will be trained."""
     usual = asdict(PRESETS[preset][experiment.name])
     parts = []

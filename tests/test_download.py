@@ -99,6 +99,7 @@ def test_all_ways_end_in_the_same_layout(here, kaggle, capsys):
 def test_what_is_no_picture_is_named_and_left_to_be_skipped(here, capsys):
     entries = {**TREE, "flowers/rose/notes.txt": b"petals", "flowers/rose/cut.jpg": picture(1)[:300]}
     entries |= {"README.md": b"a set", "__MACOSX/flowers/rose/._0.jpg": b"x", "flowers/iris/.DS_Store": b"x"}
+    entries |= {"flowers/.thumbnails/0.jpg": picture(1)}
     run("--archive", zipped(here / "a.zip", entries))
     expected = {*TREE, "flowers/rose/notes.txt", "flowers/rose/cut.jpg"}
     assert set(tree(here / "data")) == expected
@@ -107,6 +108,15 @@ def test_what_is_no_picture_is_named_and_left_to_be_skipped(here, capsys):
     assert "rose/notes.txt is no picture: not an image" in printed
     assert "rose/cut.jpg is no picture: " in printed
     assert "2 files are no pictures; training will skip them." in printed
+    (here / "plain").mkdir(mode=0o755)
+    assert (here / "data/flowers").stat().st_mode == (here / "plain").stat().st_mode, "others may read it, too"
+
+
+def test_of_many_files_that_are_no_pictures_ten_are_named(here, capsys):
+    run("--archive", zipped(here / "a.zip", {**TREE, **{f"flowers/rose/{k}.txt": b"x" for k in range(12)}}))
+    printed = capsys.readouterr().out
+    assert printed.count("is no picture: ") == 10
+    assert "12 files are no pictures" in printed
 
 
 def test_folders_of_the_same_species_are_put_together(here):
@@ -117,6 +127,8 @@ def test_folders_of_the_same_species_are_put_together(here):
 def test_what_to_do_next_fits_what_came(here, capsys):
     run("--archive", zipped(here / "a.zip", {"pets/cat/1.jpg": picture(1)}))
     assert "Now: python -m scratch_ae.train flowers\n" in capsys.readouterr().out
+    run("--archive", zipped(here / "b.zip", TREE), "--dest", "my data")
+    assert "train rose --data 'my data/flowers'\n" in capsys.readouterr().out, "as a shell wants it"
 
 
 # ---- what must not be unpacked --------------------------------------------------------------------------------------
@@ -208,7 +220,7 @@ def test_links_in_a_folder_are_not_followed_and_told(here, capsys):
     (here / "there/iris").symlink_to(here / "secret")
     run("--folder", "there")
     assert set(tree(here / "data/flowers")) == {"rose/a.jpg"}
-    assert "2 links in there were left out." in capsys.readouterr().out
+    assert "2 links and other things that are no files were left out of there." in capsys.readouterr().out
 
 
 # ---- what goes wrong ------------------------------------------------------------------------------------------------
@@ -261,6 +273,13 @@ def test_what_is_there_already_is_not_touched(here):
     with pytest.raises(UserError, match=r"data/flowers is already there\. Remove it, or name another"):
         run("--archive", zipped(here / "a.zip", TREE))
     assert tree(here / "data") == {"flowers/rose/mine.jpg": b"mine"}
+
+
+def test_a_link_to_nowhere_is_there_too(here):
+    (here / "data").mkdir()
+    (here / "data/flowers").symlink_to("nowhere")
+    with pytest.raises(UserError, match="data/flowers is already there"):
+        run("--archive", zipped(here / "a.zip", TREE))
 
 
 def test_a_folder_that_may_not_be_written_to(here, monkeypatch):
@@ -350,12 +369,17 @@ def test_many_files_of_one_name_and_folders_as_windows_writes_them(here):
     assert set(tree(here / "data/flowers")) == expected
 
 
-def test_interrupted_in_downloading_it_goes_on(here, kaggle):
+@pytest.mark.parametrize(
+    ("kill", "number", "code"),
+    [(os.killpg, signal.SIGINT, 130), (os.kill, signal.SIGTERM, 143)],  # as Ctrl-C does, and as `kill`: it alone
+)
+def test_interrupted_in_downloading_it_goes_on(here, kaggle, kill, number, code):
     noise = np.random.default_rng(0).integers(0, 256, (200, 200, 3), np.uint8)
     stream = io.BytesIO()
     Image.fromarray(noise).save(stream, "PNG")
     zipped(here / "set.zip", {**TREE, "flowers/rose/large.png": stream.getvalue()})
-    environment = {**os.environ, "KAGGLE_TAKES": "60", "PYTHONPATH": f"{here / 'packages'}:{Path(__file__).parents[1]}"}
+    path = f"{here / 'packages'}:{Path(__file__).parents[1]}"
+    environment = {**os.environ, "KAGGLE_TAKES": "600", "PYTHONPATH": path}
     call = [sys.executable, "-m", "scratch_ae.download"]
     process = subprocess.Popen(
         call, env=environment, stdout=-1, stderr=-2, text=True, start_new_session=True,
@@ -365,9 +389,11 @@ def test_interrupted_in_downloading_it_goes_on(here, kaggle):
     while not list(here.glob("data/.l3llff.flowers.download/flowers.zip")):
         assert time.monotonic() - begun < 60
         time.sleep(0.05)
-    os.killpg(process.pid, signal.SIGINT)  # as Ctrl-C does
+    kill(process.pid, number)
     output = process.communicate(timeout=30)[0]
-    assert process.returncode == 130, output
+    assert process.returncode == code, output
+    with pytest.raises(ProcessLookupError):
+        os.killpg(process.pid, 0)  # kaggle has ended, too
     assert "the same command goes on with it" in output
     assert "Traceback" not in output
     assert (here / "data/.l3llff.flowers.download/flowers.zip").exists()

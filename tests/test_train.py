@@ -1,5 +1,6 @@
 """The whole path on networks small enough for a test: the four experiments at 32x32 with two convolutions."""
 
+import errno
 import json
 import os
 import shutil
@@ -512,6 +513,13 @@ def test_a_mistake_ends_with_one_line_and_exit_code_2(tmp_path):
     assert len(output.splitlines()) == 1
 
 
+def test_closed_streams_cost_nothing_but_what_they_would_say():
+    for closed, said in ((">&-", "Error: there is no"), (">&- 2>&-", "")):
+        call = ["sh", "-c", f"'{sys.executable}' -m scratch_ae.figures nowhere {closed}"]
+        done = subprocess.run(call, capture_output=True, text=True)
+        assert (done.returncode, done.stdout, done.stderr[: len("Error: there is no")]) == (2, "", said)
+
+
 def test_a_place_that_cannot_be_written_is_named(tmp_path, flowers):
     (tmp_path / "file").write_text("in the way")
     process = start(tmp_path, "rose", "--data", flowers, "--out", "file/run")
@@ -550,3 +558,78 @@ def test_the_time_left_of_a_run_that_goes_on_counts_from_there(capsys, monkeypat
         now[0] = 60.0  # in which a hundredth of the whole was done
         progress.update(0.91, "going on")
     assert capsys.readouterr().out == " 91% going on, 9 min left\n"
+
+
+def test_seed_and_augment_reach_what_they_should(small, flowers):
+    for out, options in (("plain", []), ("moved", ["--augment"]), ("seed", ["--seed", 5, "--learning-rate", 1e-9])):
+        run("rose", "--data", flowers, "--steps", 1, "--out", out, *options)
+    assert entries(small / "plain")[1]["loss"] != entries(small / "moved")[1]["loss"]
+    begun, saved = AutoEncoder(EXPERIMENTS["rose"], 5).parameters(), checkpoint.read("seed/checkpoint.npz")[0]
+    assert all(np.allclose(saved[name], begun[name], atol=1e-6) for name in begun)
+
+
+def test_the_preview_is_titled_and_tells_the_epoch(small, flowers, monkeypatch, capsys):
+    titles, shown, begin, right = [], [], Preview.__init__, Preview.show
+
+    def titled(self, image, title, *rest, **named):
+        titles.append(title)
+        begin(self, image, title, *rest, **named)
+
+    monkeypatch.setattr(Preview, "__init__", titled)
+    monkeypatch.setattr(Preview, "show", lambda self, drawn, *now: shown.append(now) or right(self, drawn, *now))
+    run("rose", "--data", flowers, "--epochs", 2)
+    assert shown[-1][:2] == (6, 2)
+    assert "No preview window" in capsys.readouterr().out
+    other = flowers / "iris/00000.jpg"
+    run("rose", "--data", flowers, "--steps", 1, "--track", other, "--out", "b", "--preview", "off")
+    assert titles == ["rose, a training image", "rose, 00000.jpg"]
+    assert "preview" not in capsys.readouterr().out
+
+
+def test_a_bar_and_lines_count_what_is_done(monkeypatch, capsys):
+    now = [0.0]
+    monkeypatch.setattr(runs.time, "perf_counter", lambda: now[0])
+    monkeypatch.setattr("sys.stderr.isatty", lambda: False, raising=False)
+    with runs.Progress(0.9) as progress:
+        for now[0] in (60.0, 61.0, 89.0):
+            progress.update(0.91, "going on")
+    assert capsys.readouterr().out.count("going on") == 1, "a line every half minute"
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    with runs.Progress(0.5) as progress:
+        for done in (0.6, 0.8):
+            progress.update(done, "")
+        assert progress.bar.n == pytest.approx(0.8)
+
+
+def test_a_line_that_meets_a_full_disk_is_no_reader_that_is_gone(monkeypatch):
+    def full(_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(runs.tqdm, "write", full)
+    with pytest.raises(OSError, match="No space"):
+        runs.say("a line")
+
+
+@pytest.mark.parametrize(("last", "said"), [(11.85, True), (11.95, False)])
+def test_that_it_memorises_is_said_from_a_tenth_of_a_decibel_on(small, last, said):
+    log = [{"epoch": k, "held_out": {"psnr": psnr}} for k, psnr in enumerate((9, 12, last), 1)]
+    (small / "log.jsonl").write_text("".join(json.dumps(entry) + "\n" for entry in log))
+    assert bool(train.best_held_out(small)) == said
+
+
+def test_versions_are_compared_as_numbers():
+    assert [train.newer(version) for version in ("0.0.9", "0.1.0", "0.1.1", "0.10.0")] == [False, False, True, True]
+
+
+def test_the_species_that_are_planted_are_those_of_the_experiment(small, monkeypatch):
+    planted = []
+    monkeypatch.setattr(garden, "plant", lambda folder, species, *_, **__: planted.append(species))
+    for name in ("flowers", "iris_calendula"):
+        train.find_data(EXPERIMENTS[name])
+    assert planted == [tuple(garden.SPECIES), ("iris", "calendula")]
+
+
+def test_every_limit_is_said(small, flowers, capsys):
+    run("rose", "--data", flowers, "--steps", 1, "--epochs", 2, "--minutes", 3)
+    assert "for 1 steps or 2 epochs or 3.0 minutes" in " ".join(capsys.readouterr().out.split())

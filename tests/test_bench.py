@@ -69,6 +69,7 @@ def test_ratios_are_those_of_medians(capsys):
     rows = bench.table("rose", 32, 2, times, {"scratch_ae": 100.0}, 9e9, "step")
     assert [row["ratio_to_fastest_peer"] for row in rows] == [0.5, pytest.approx(30 / 18), 1, pytest.approx(6 / 18)]
     assert [row["ratio_to_limit"] for row in rows] == [1.5, 5, 3, 1]
+    assert rows[0]["spread_ms"] == 2, "from the first quartile to the third"
     assert " 1000 " in capsys.readouterr().out, "9 GFLOP in 9 ms"
 
 
@@ -77,6 +78,51 @@ def test_a_contender_that_computes_something_else_is_not_timed():
         off = {"loss": loss, "gradients": gradients}
         with pytest.raises(UserError, match="fast does not compute the same"):
             bench.check(SimpleNamespace(name="fast", ask=lambda off=off: off))
+
+
+def test_rounding_is_no_disagreement():
+    bench.check(SimpleNamespace(name="fast", ask=lambda: {"loss": 9e-4, "gradients": 9e-4}))
+    with pytest.raises(UserError):
+        bench.check(SimpleNamespace(name="fast", ask=lambda: {"loss": 0, "gradients": 2e-3}))
+
+
+def test_contenders_are_compared_before_the_clock_starts(small, monkeypatch):
+    monkeypatch.setattr(bench, "AGREEMENT", -1)
+    with pytest.raises(UserError, match="does not compute the same"):
+        bench.main(["--only", "step", "--quick", "--batch-size", "2"])
+
+
+def test_the_limit_is_the_operations_at_the_speed_of_a_product(small, monkeypatch, tmp_path):
+    with monkeypatch.context() as patch:
+        patch.setattr(bench, "seconds", lambda work: 2.0)
+        assert bench.product_rate(1) == 2048**3, "a product takes 2 n^3 operations"
+    monkeypatch.setattr(bench, "product_rate", lambda threads: 1e9)
+    bench.main(["--only", "step", "--quick", "--batch-size", "2", "--json", str(tmp_path / "b.json")])
+    limit = json.loads((tmp_path / "b.json").read_text())["rows"][1]
+    assert limit["median_ms"] == pytest.approx(bench.flops(AutoEncoder(SMALL), 2) / 1e6)
+
+
+@pytest.mark.parametrize(
+    ("given", "cases"),
+    [
+        ({}, [(name, N, 2) for N in (32, 8) for name in EXPERIMENTS] + [("rose", 32, 1)]),
+        ({"batch_size": 5}, [(name, 5, 2) for name in EXPERIMENTS] + [("rose", 5, 1)]),
+        ({"experiment": "sunflower", "threads": 3}, [("sunflower", 32, 3)]),
+        ({"quick": True, "threads": 1}, [("rose", 32, 1)]),
+    ],
+)
+def test_what_is_timed(monkeypatch, given, cases):
+    monkeypatch.setattr(bench, "processors", lambda: 2)
+    monkeypatch.setattr(bench, "race", lambda *case: [case[:3]])
+    options = {"threads": None, "quick": False, "experiment": None, "batch_size": None}
+    assert bench.steps(SimpleNamespace(**options | given)) == cases
+
+
+def test_the_ladder_multiplies_what_was_timed_on_a_small_image(monkeypatch, capsys):
+    monkeypatch.setattr(ladder, "seconds", lambda work: 1.0)
+    bench.main(["--ladder", "--threads", "2"])
+    times = {line.split()[0]: line.split()[-2:] for line in capsys.readouterr().out.splitlines() if line}
+    assert (times["Line"], times["Seven"]) == (["1000.0", "1.21"], ["512000.0", "0.00"])
 
 
 def test_a_wrong_gradient_is_seen_through_the_pipe(tmp_path):

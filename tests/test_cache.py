@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -152,3 +153,27 @@ def test_a_run_has_the_same_bits_with_it_and_without(small, flowers, monkeypatch
     assert len(list(Path("data/.cache").iterdir())) == 1, "less than one pass does not pay"
     run("iris_calendula", "--data", flowers, "--epochs", 1, "--out", "once")
     assert len(list(Path("data/.cache").iterdir())) == 1
+
+
+def test_another_pillow_decodes_anew(files, tmp_path, monkeypatch):
+    cached(files, tmp_path)
+    monkeypatch.setattr(cache.PIL, "__version__", "99")
+    monkeypatch.setattr(cache, "load_image", refuse)
+    with pytest.raises(AssertionError, match="decoded again"):
+        cached(files, tmp_path)
+
+
+def test_colour_and_grey_and_each_set_of_folders_have_a_file_of_their_own(files, tmp_path):
+    (tmp_path / "iris").mkdir()
+    other = shutil.copy(files[0], tmp_path / "iris")
+    for few, channels in ((files[:2], 3), (files[:2], 1), ([Path(other)] * 2, 3)):
+        cached(few, tmp_path, channels=channels)
+    assert len(list((tmp_path / "cache").iterdir())) == 3
+
+
+def test_names_that_are_not_utf8_and_how_far_it_is(files, tmp_path):
+    odd, told = tmp_path / "rose/\udcff.png", []
+    odd.write_bytes(files[0].read_bytes())
+    rows = cache.cached([*files, odd], 8, 3, tmp_path / "cache", lambda *now: told.append(now), print)
+    assert rows["usable"][-1]
+    assert told[-1] == (1, "71 of 71 pictures decoded")

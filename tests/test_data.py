@@ -21,6 +21,7 @@ from scratch_ae import UserError, data
 from scratch_ae.data import (
     ImageGenerator,
     UnusableImage,
+    fingerprint,
     image_files,
     load_image,
     load_images,
@@ -229,6 +230,11 @@ def test_split_never_holds_out_all() -> None:
     assert split(files) == (files[1:], files[:1])
 
 
+def test_a_fingerprint_is_of_folder_and_name_and_takes_names_that_are_not_utf8() -> None:
+    paths = "rose/1.jpg", "iris/1.jpg", "rose/2.jpg", "rose/\udcff.jpg"
+    assert len({fingerprint([Path(path)]) for path in paths}) == 4
+
+
 def test_split_takes_names_that_are_not_utf8() -> None:
     assert len(split([Path("\udcff.jpg"), Path("ü.jpg")])[0]) == 1
 
@@ -286,6 +292,13 @@ def test_every_mode_has_its_colour(tmp_path: Path, name: str, picture: Image.Ima
     grey = load_image(tmp_path / name, 4, channels=1)
     assert grey.shape == (4, 4, 1)
     assert np.abs(grey.astype(int) - np.dot(colour, (0.299, 0.587, 0.114))).max() <= tolerance + 1
+
+
+def test_values_out_of_range_are_refused(tmp_path: Path) -> None:
+    for value in (-5, 70_000):
+        Image.new("I", (8, 8), value).save(tmp_path / "a.tif")
+        with pytest.raises(UnusableImage, match="range"):
+            load_image(tmp_path / "a.tif", 8)
 
 
 def test_16_bit_grey_as_pgm(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from scratch_ae import UserError, checkpoint, figures, garden
 from scratch_ae.data import fingerprint, image_files, split
 from scratch_ae.experiments import Experiment
 from scratch_ae.figures import GAP, MARGIN, TILE
+from scratch_ae.losses import psnr
 from scratch_ae.model import AutoEncoder
 
 PLANE = AutoEncoder(Experiment("plane", (), 16, (4, 8), latent=2, pairs=5))
@@ -173,3 +174,70 @@ def test_the_command_wants_one_run(tmp_path):
             figures.main(arguments)
     with pytest.raises(UserError, match="there is no"):
         figures.main([str(tmp_path)])
+
+
+def test_curves_show_means_of_the_loss_and_every_evaluation(tmp_path, monkeypatch):
+    lines = [{"step": k, "loss": 1 / k} for k in range(1, 301)]
+    lines[200:200] = [{"step": 200, "training": {"psnr": 9}, "held_out": {"psnr": 8}}]
+    lines += [{"step": 300, "training": {"psnr": 12}, "held_out": {"psnr": 10}}]
+    (tmp_path / "log.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    monkeypatch.setattr(figures, "chart", lambda figure: figure)
+    left, right = figures.curves(tmp_path / "log.jsonl", "rose").axes
+    assert left.lines[0].get_xdata().tolist() == list(range(1, 301, 3))
+    assert left.lines[0].get_ydata()[1] == pytest.approx(np.mean([1 / 4, 1 / 5, 1 / 6]))
+    assert [line.get_xydata().tolist() for line in right.lines] == [[[200, 9], [300, 12]], [[200, 8], [300, 10]]]
+    assert [line.get_label()[-7:] for line in right.lines] == ["12.0 dB", "10.0 dB"]
+
+
+def test_histograms_are_of_each_number_and_of_both_parts(monkeypatch):
+    calls = []
+    monkeypatch.setattr(figures.Axes, "hist", lambda _, data, *a, label, **b: calls.append((label, data.tolist())))
+    monkeypatch.setattr(figures, "chart", lambda figure: figure)
+    parts = {"training": np.arange(8.0).reshape(4, 2), "held out": -np.arange(4.0).reshape(2, 2)}
+    figures.histograms(*parts.values())
+    assert calls == [(name, codes[:, k].tolist()) for k in (0, 1) for name, codes in parts.items()]
+
+
+def drawn(folder, name, species, count, latent=2, broken=()):
+    """What is drawn of a run on the garden, and its network and files."""
+    garden.plant(folder / "data", species, count, size=16)
+    model = AutoEncoder(Experiment(name, tuple(species), 16, (4, 8), latent=latent, pairs=5))
+    parts = split(image_files([folder / "data" / each for each in species]))
+    for file in (file for each in broken for file in (folder / "data" / each).iterdir()):
+        file.write_bytes(b"no picture")
+    (folder / "log.jsonl").write_text(json.dumps({"step": 1, "loss": 1.0}))
+    header = {"experiment": asdict(model.experiment), "data": "."}
+    checkpoint.write(folder / "checkpoint.npz", model.parameters(), header)
+    return {file.stem for file in figures.draw(folder, parts=parts)}, model, *parts
+
+
+@pytest.mark.parametrize(
+    ("name", "species", "count", "latent", "broken"),
+    [
+        ("sunflower", ["sunflower"], 3, 2, ()),  # two to learn, and the plane wants three
+        ("sunflower", ["sunflower"], 6, 3, ()),  # no plane
+        ("iris_calendula", ["iris", "calendula"], 6, 2, ("calendula",)),
+    ],
+)
+def test_what_cannot_be_shown_is_left_out(tmp_path, name, species, count, latent, broken):
+    assert drawn(tmp_path, name, species, count, latent, broken)[0] == {"pairs_training", "pairs_held_out", "curves"}
+
+
+def test_pairs_and_histograms_are_of_their_part(tmp_path, monkeypatch):
+    calls = []
+    for name in ("pairs", "histograms"):
+        right = getattr(figures, name)
+        monkeypatch.setattr(figures, name, lambda *a, right=right: calls.append(a) or right(*a))
+    _, model, *parts = drawn(tmp_path, "flowers", ["rose"], 12)
+    assert [call[1].tolist() for call in calls[:2]] == [figures.shown(model, part)[0].tolist() for part in parts]
+    assert [len(codes) for codes in calls[2]] == [len(part) for part in parts]
+
+
+def test_labels_are_those_of_the_images_below(monkeypatch):
+    images, seen = np.random.default_rng(0).random((2, 16, 16, 3), np.float32), []
+    monkeypatch.setattr(figures, "sheet", lambda tiles, columns, title, labels, **_: seen.append(labels))
+    figures.pairs(PLANE, images, "t")
+    figures.alphas(PLANE, *PLANE.encode(images))
+    quality = psnr(PLANE.reconstruct(images), images)
+    assert seen[0] == ["true", f"{quality[0]:.1f} dB", "true", f"{quality[1]:.1f} dB"]
+    assert (seen[1][0], seen[1][-1]) == ("alpha 0.1", "alpha 0.9")

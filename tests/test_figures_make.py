@@ -1,6 +1,7 @@
 """README's tables and curves are those that the results give, and a result is what the run's log says."""
 
 import json
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ from PIL import Image
 
 from figures import make
 from scratch_ae import UserError
-from scratch_ae.experiments import EXPERIMENTS
+from scratch_ae.experiments import EXPERIMENTS, PRESETS
 from tests.test_train import entries, flowers, run, small  # noqa: F401  (fixtures among them)
 
 
@@ -27,6 +28,13 @@ def test_results_hold_numbers_and_no_photograph(file):
     assert last["step"] == points[-1]["step"]
     assert abs(last["all"]["training"]["psnr"] - points[-1]["training"]["psnr"]) < 1.5, "a part is like the whole"
     assert "/" not in json.dumps(header["experiment"])
+
+
+@pytest.mark.parametrize(("suffix", "preset"), [("", "full"), ("_garden", "quick")])
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_results_are_of_the_experiments_as_they_are(name, suffix, preset):
+    experiment = json.loads(json.dumps(asdict(PRESETS[preset][name])))
+    assert make.read(name + suffix)[0]["experiment"] == experiment, "train it anew, and make.record the run"
 
 
 def test_a_result_is_what_the_log_says(small, flowers, tmp_path, monkeypatch):  # noqa: F811
@@ -63,14 +71,15 @@ def test_minutes_leave_out_what_was_no_training(small, flowers, tmp_path, monkey
 
 
 class Echo:
-    """A network that draws its input, with a lattice of a given strength."""
+    """A network that draws its input, with a lattice of a given strength across, down, or both."""
 
-    def __init__(self, strength: float):
-        self.experiment, self.strength = EXPERIMENTS["rose"], strength
+    def __init__(self, strength: float, axes: str = "y"):
+        self.experiment, self.strength, self.axes = EXPERIMENTS["rose"], strength, axes
 
     def reconstruct(self, images):
         sign = (-1.0) ** np.arange(128)
-        return 0.5 * images + 0.25 + self.strength * sign[:, None, None]
+        pattern = (sign[:, None] if "y" in self.axes else 1) * (sign if "x" in self.axes else np.ones(128))
+        return 0.5 * images + 0.25 + self.strength * pattern[..., None]
 
 
 def test_a_lattice_is_seen(tmp_path):
@@ -80,7 +89,7 @@ def test_a_lattice_is_seen(tmp_path):
         files.append(tmp_path / f"{k}.png")
         Image.fromarray(rng.integers(0, 256, (128, 128, 3), dtype=np.uint8)).save(files[-1])
     assert make.lattice(Echo(0), files) == pytest.approx(0.25), "half the contrast, a quarter of the energy"
-    assert make.lattice(Echo(0.1), files) > 5
+    assert all(make.lattice(Echo(0.1, axes), files) > 5 for axes in ("x", "y", "xy"))
 
 
 def test_pictures_are_shown_as_they_are_named_and_no_larger_than_they_should_be(tmp_path, monkeypatch):
@@ -92,6 +101,9 @@ def test_pictures_are_shown_as_they_are_named_and_no_larger_than_they_should_be(
     make.show(film, tmp_path / "smaller.webp")
     with Image.open(tmp_path / "smaller.webp") as smaller:
         assert smaller.n_frames == 5
+        smaller.seek(4)
+        smaller.load()
+        assert smaller.info["duration"] == 2000, "the last frame stays"
     monkeypatch.undo()
     noise = tmp_path / "noise.png"
     Image.fromarray(rng.integers(0, 256, (400, 400, 3), dtype=np.uint8)).save(noise)
@@ -103,3 +115,33 @@ def test_pictures_are_shown_as_they_are_named_and_no_larger_than_they_should_be(
     monkeypatch.setattr(make, "MOST", 10)
     with pytest.raises(UserError, match="more than 10"):
         make.show(noise, tmp_path / "a.png")
+
+
+def test_of_many_evaluations_some_are_kept_and_the_last(small, flowers, tmp_path, monkeypatch):  # noqa: F811
+    monkeypatch.setattr(make, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(make, "POINTS", 2)
+    run("rose", "--data", flowers, "--epochs", 3)
+    make.record(small / "runs/rose", "mine")
+    header, *points, _ = make.read("mine")
+    assert [p["epoch"] for p in points] == [1, 3]
+    assert header["machine"]["numpy"] == np.__version__
+
+
+def test_the_curves_are_those_of_the_results(tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(make, "chart", lambda figure: drawn.append(figure) or Image.new("RGB", (1, 1)))
+    monkeypatch.setattr(make, "HERE", tmp_path)
+    make.draw_curves()
+    for axes, name in zip(drawn[0].axes, EXPERIMENTS, strict=True):
+        _, *points, _ = make.read(name)
+        for line, part in zip(axes.lines, ("training", "held_out"), strict=True):
+            assert line.get_xydata().tolist() == [[p["minutes"], p[part]["psnr"]] for p in points]
+
+
+def test_a_training_that_was_stopped_goes_on(tmp_path, monkeypatch):
+    calls = []
+    monkeypatch.setattr(make.train, "main", lambda arguments: calls.append("--resume" in arguments) or 0)
+    make.finish(tmp_path, ["rose"])
+    (tmp_path / "checkpoint.npz").touch()
+    make.finish(tmp_path, ["rose"])
+    assert calls == [False, True]

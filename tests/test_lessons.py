@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from matplotlib import pyplot as plt
 from PIL import Image
@@ -178,14 +179,27 @@ def test_the_command(capsys, monkeypatch, tmp_path):
     assert capsys.readouterr().out == "".join(f"{name:16} not started\n" for name in EXERCISES)
     assert check.main(["1"]) == 1
     assert "Write your answer into lessons/exercises/01_correlate.py." in capsys.readouterr().out
+    check.GIVEN.write_text('{"01_')  # cut off
     for count in (1, 2, 3, 3):
         assert check.main(["01", "--hint"]) == 0
-        assert re.findall(r"^(\d)\.", capsys.readouterr().out, re.M) == [str(k) for k in range(1, count + 1)]
+        printed = capsys.readouterr().out
+        assert re.findall(r"^(\d)\.", printed, re.M) == [str(k) for k in range(1, count + 1)]
+        assert ("There are no more." in printed) == (count == 3)
     assert check.main(["01", "--solution"]) == 0
     assert "def correlate" in capsys.readouterr().out
     for arguments in (["99"], ["01", "02"], ["--hint"], ["01", "--what"]):
         with pytest.raises(check.UserError):
             check.main(arguments)
+    for name in ("01_correlate", "11_rung"):
+        shutil.copy(check.HERE / f"solutions/{name}.py", check.HERE / f"exercises/{name}.py")
+        assert check.main([name[:2]]) == 0
+        assert capsys.readouterr().out.startswith("right\n")
+
+
+def test_seven_digits_are_too_few():
+    check.expect_close("s", np.ones(1) + 1e-11, np.ones(1))
+    with pytest.raises(check.Wrong, match="about seven digits"):
+        check.expect_close("s", np.ones(1) + 1e-7, np.ones(1))
 
 
 HEAD = "def correlate(x, w, b, down, right):\n"

@@ -379,3 +379,9 @@ def test_what_is_kept_can_be_gone_on_with():
     assert (second.steps, second.interval) == (whole.steps, whole.interval)
     assert all(np.array_equal(a, b) for a, b in zip(second.frames, whole.frames, strict=True))
     assert Preview(picture(8, 8), "rose", "off").state()[0].shape == (0, 8, 8, 3)
+
+
+def test_a_last_frame_that_is_there_already_is_not_kept_twice():
+    shown = learn(9)
+    shown.show(picture(8, 8), 8, 0, 0.5, last=True)
+    assert shown.steps == [0, 8]

@@ -1,6 +1,7 @@
 """A run that is stopped, in whatever way, goes on to the bit; and what cannot go on says why."""
 
 import errno
+import os
 import shutil
 import signal
 from pathlib import Path
@@ -8,11 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from scratch_ae import UserError, checkpoint, figures
+from scratch_ae import UserError, checkpoint, figures, train
 from scratch_ae import run as runs
 from scratch_ae.data import image_files, split
 from scratch_ae.experiments import EXPERIMENTS
 from scratch_ae.model import AutoEncoder
+from scratch_ae.parallel import processors
 from tests import kill
 from tests.test_train import entries, flowers, run, small, start, wait_for  # noqa: F401  (fixtures among them)
 
@@ -332,3 +334,104 @@ def test_a_tracked_picture_that_is_gone_is_asked_for_where_it_is_now(small, flow
     with pytest.raises(UserError, match=r"here/mine\.jpg cannot be used; give --track where the picture is now"):
         run("rose", "--resume", "--steps", 4)
     assert run("rose", "--resume", "--steps", 4, "--track", "there/here/mine.jpg") == 0
+
+
+def test_seed_and_threads_of_a_run_are_kept(small, flowers, struck_in_step):  # noqa: F811
+    arguments = ("rose", "--data", flowers, "--steps", 5, "--seed", 7, "--threads", processors() + 1)
+    run(*arguments, "--out", "whole")
+    struck_in_step(4)
+    with pytest.raises(Struck):
+        run(*arguments, "--out", "struck")
+    assert run("rose", "--out", "struck", "--resume") == 0
+    assert kill.differing(kill.state(small / "whole"), kill.state(small / "struck")) == []
+    assert checkpoint.read("whole/checkpoint.npz")[1]["threads"] == processors() + 1
+
+
+def test_another_number_of_threads_is_said(small, flowers, capsys):  # noqa: F811
+    run("rose", "--data", flowers, "--steps", 2, "--threads", 2)
+    for threads, said in ((2, False), (1, True)):
+        capsys.readouterr()
+        run("rose", "--resume", "--threads", threads)
+        assert ("It began with --threads 2; with 1 the last bits differ." in capsys.readouterr().out) == said
+
+
+@pytest.mark.parametrize(
+    ("begun", "options", "message"),
+    [
+        (False, ["--steps", 1], "holds a trained network by now"),
+        (True, ["--resume", "--steps", 9], "another run has gone on in runs/rose"),
+    ],
+)
+def test_a_run_that_has_ended_since_we_looked(small, flowers, monkeypatch, begun, options, message):  # noqa: F811
+    run("rose", "--data", flowers, "--steps", 3, "--out", "other")
+    if begun:
+        run("rose", "--data", flowers, "--steps", 2)
+    right = runs.Run.open
+
+    def late(self, out):
+        right(self, out)
+        shutil.copy("other/checkpoint.npz", out)
+
+    monkeypatch.setattr(runs.Run, "open", late)
+    with pytest.raises(UserError, match=message):
+        run("rose", "--data", flowers, *options)
+
+
+def test_a_run_that_is_replaced_is_gone_at_once(small, flowers, struck_in_step):  # noqa: F811
+    run("rose", "--data", flowers, "--steps", 6)
+    struck_in_step(1)
+    with pytest.raises(Struck):
+        run("rose", "--data", flowers, "--steps", 6, "--overwrite")
+    assert {path.name for path in Path("runs/rose").iterdir()} == {"figures", "log.jsonl"}
+
+
+def test_weights_that_are_not_finite_are_not_saved(small, flowers, monkeypatch):  # noqa: F811
+    right = runs.Run.step
+
+    def step(self, images, rate):
+        right(self, images, rate)
+        if self.adam.t == 2:
+            self.model.parameters()["3.b"].fill(np.inf)
+
+    monkeypatch.setattr(runs, "SAVED", 2)
+    monkeypatch.setattr(runs.Run, "step", step)
+    with pytest.raises(UserError, match="not all weights are finite after 2 steps"):
+        run("rose", "--data", flowers, "--steps", 5)
+    assert not checkpoint.there(Path("runs/rose"))
+
+
+def test_minutes_that_are_over_at_once_allow_one_batch(small, flowers, monkeypatch):  # noqa: F811
+    monkeypatch.setattr(runs.Limits, "progress", lambda *_: 1.0)
+    assert run("rose", "--data", flowers, "--minutes", 1) == 0
+    assert [entry["step"] for entry in entries(small / "runs/rose") if "loss" in entry] == [1]
+
+
+def test_minutes_are_those_of_training(small, flowers, monkeypatch):  # noqa: F811
+    done = []
+    monkeypatch.setattr(train, "describe", lambda experiment, preset, limits: setattr(limits, "start", -1e6))
+    monkeypatch.setattr(train, "train", lambda run: done.append(run.done()) or 0)
+    with pytest.raises(UserError):  # since nothing is saved
+        run("rose", "--data", flowers, "--minutes", 10)
+    assert done[0] < 0.5
+
+
+def test_a_file_system_without_locks(small, flowers, monkeypatch):  # noqa: F811
+    def refuse(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(runs.fcntl, "flock", refuse)
+    assert run("rose", "--data", flowers, "--steps", 1) == 0
+
+
+def test_a_run_goes_on_from_another_working_folder(small, flowers, monkeypatch, tmp_path_factory):  # noqa: F811
+    shutil.copytree(flowers, "some")
+    run("rose", "--data", "some", "--steps", 2, "--track", next(Path("some/iris").iterdir()))
+    monkeypatch.chdir(tmp_path_factory.mktemp("elsewhere"))
+    assert run("rose", "--out", small / "runs/rose", "--resume", "--steps", 3) == 0
+
+
+def test_the_log_is_on_the_disk_before_the_checkpoint_that_counts_its_lines(small, flowers, monkeypatch):  # noqa: F811
+    synced, right = [], os.fsync
+    monkeypatch.setattr(os, "fsync", lambda number: right(number) or synced.append(os.fstat(number).st_ino))
+    run("rose", "--data", flowers, "--steps", 1, "--no-cache")
+    assert synced == [Path(f"runs/rose/{name}").stat().st_ino for name in ("log.jsonl", "checkpoint.npz")]

@@ -136,9 +136,6 @@ def unrolled(context, builder, kinds, values, width, rows):
         lane_0 = builder.insert_element(nothing, number, integer(0))
         return builder.shuffle_vector(lane_0, nothing, ir.Constant(ir.VectorType(ir.IntType(32), lanes), [0] * lanes))
 
-    def multiplied_and_added(p, q, total):  # one instruction, where the processor has it
-        return builder.fadd(builder.fmul(p, q, flags=("contract",)), total, flags=("contract",))
-
     y, a, b = start(2), start(4), start(6)
     for first in range(0, width, vectors * lanes):
         columns = [first + v * lanes for v in range(vectors)]
@@ -150,7 +147,8 @@ def unrolled(context, builder, kinds, values, width, rows):
             for r, column in keys:
                 place = builder.add(steps(5, 1, integer(r)), steps(5, 2, k))
                 one, total = on_all_lanes(builder.load(builder.gep(a, [place]))), sums[r, column]
-                builder.store(multiplied_and_added(one, b_line[column], builder.load(total)), total)
+                product = builder.fmul(one, b_line[column], flags=("contract",))  # with the sum one instruction,
+                builder.store(builder.fadd(product, builder.load(total), flags=("contract",)), total)  # if there is one
         for r, column in keys:
             place, total = at(y, steps(3, 1, integer(r)), column), builder.load(sums[r, column])
             builder.store(builder.fadd(builder.load(place, align=size), total), place, align=size)
@@ -256,9 +254,7 @@ def out_of_view(i, I, S, P, H):
 
 @compiled
 def clear(line):
-    flat = line.reshape(-1)
-    for k in range(flat.size):
-        flat[k] = 0
+    line.reshape(-1)[:] = 0
 
 
 @compiled
@@ -299,19 +295,14 @@ def load_gradient(y, gy, relu, gb, n, images, row, line, step):
 
 
 @compiled
-def rectified(x):
-    """A number x where it is positive, else 0, but nan where it is not finite, so that nothing is hidden."""
-    return x if x.real > 0 else x - x
-
-
-@compiled
 def store(line, step, b, relu, y, n, images, row):
-    """y[n+g, row, j, c] = line[g*step + j, c] + b[c], with `relu` 0 where that is below 0."""
+    """y[n+g, row, j, c] = line[g*step + j, c] + b[c], with `relu` 0 where that is below 0, and nan where not finite."""
     for g in range(images):
         for j in range(y.shape[2]):
             pixel, sums = y[n + g, row, j], line[g * step + j]
             for c in range(len(pixel)):
-                pixel[c] = rectified(sums[c] + b[c]) if relu else sums[c] + b[c]
+                total = sums[c] + b[c]
+                pixel[c] = total if not relu or total.real > 0 else total - total  # which hides nothing
 
 
 # ------------------------------------------------------------------- forward and backward, through all images
@@ -487,7 +478,7 @@ def correlate_backward(
         gw[0, 0] = sum(image.reshape(-1, C).T @ g.reshape(-1, F) for image, g in zip(x, gy, strict=True))
         lines = gy.sum((0, 1), np.result_type(np.float64, w))  # first, for the same reason
         return lines.sum(0).astype(w.dtype)
-    return backward(convolution_backward, x.shape, x, w, y, gy, S, padding, relu, gx, gw)
+    return backward(convolution_backward, x, w, y, gy, S, padding, relu, gx, gw)
 
 
 def scatter(
@@ -513,19 +504,19 @@ def scatter_backward(
 ) -> np.ndarray:  # fmt: skip
     """Writes the gradients in y and in w; returns that in b (C,). x is what `scatter` gave, gx the gradient in it."""
     y, w, x, gx = alike(y, w, x, gx)
-    return backward(transposed_convolution_backward, x.shape, y, w, x, gx, S, padding, relu, gy, gw)
+    return backward(transposed_convolution_backward, y, w, x, gx, S, padding, relu, gy, gw)
 
 
 def backward(
-    lines: Callable, image: tuple[int, ...], x: np.ndarray, w: np.ndarray, y: np.ndarray, gy: np.ndarray, S: int,
-    padding: str, relu: bool, gx: np.ndarray, gw: np.ndarray,
+    lines: Callable, x: np.ndarray, w: np.ndarray, y: np.ndarray, gy: np.ndarray, S: int, padding: str, relu: bool,
+    gx: np.ndarray, gw: np.ndarray,
 ) -> np.ndarray:  # fmt: skip
-    """The gradients of a map from x to y with weights w (K,K,C,F); `image` is the shape of the larger of the two."""
-    (K, _, _, F), width = w.shape, tiled(w.shape[3])
+    """The gradients of a map from x to y with weights w (K,K,C,F)."""
+    (K, _, _, F), width, (_, H, W, _) = w.shape, tiled(w.shape[3]), map(max, x.shape, y.shape)  # of the larger image
     in_place = width == F and gw.dtype == w.dtype and gw.flags.c_contiguous
     sums, gb = gw if in_place else np.empty((*w.shape[:3], width), w.dtype), np.zeros(F, np.result_type(np.float64, w))
     sums[:] = 0
-    _, before = places(image[1], image[2], K, S, padding)
+    _, before = places(H, W, K, S, padding)
     lines(x, panels(w.swapaxes(2, 3), width), y, gy, relu, S, *before, gx, sums, gb)
     if not in_place:
         gw[:] = sums[..., :F]

@@ -249,6 +249,16 @@ def test_every_failure_says_what_happened_and_what_to_do(here, kaggle, said, mes
     assert not any((here / "data").iterdir())
 
 
+def test_what_has_come_is_kept_when_the_connection_breaks_off(here, kaggle):
+    half = here / "data/.l3llff.flowers.download/flowers.zip"
+    half.parent.mkdir(parents=True)
+    half.write_bytes(b"PK, and no more")
+    kaggle.setenv("KAGGLE_SAYS", "ConnectionError: Connection broken")
+    with pytest.raises(UserError, match="What has come is kept: give the command again"):
+        run()
+    assert half.exists()
+
+
 def test_without_kaggle_it_says_how_to_get_it(here, monkeypatch):
     monkeypatch.setattr(download.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(UserError, match=r"pip install '\.\[kaggle\]'.*browser.*--archive"):

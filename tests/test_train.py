@@ -215,6 +215,7 @@ def test_leftovers_without_a_checkpoint_do_not_stand_in_the_way(small, flowers):
         (["rose", "--steps", "0"], "--steps must be at least 1, got 0"),
         (["rose", "--minutes", "nan"], "--minutes must be above 0, got nan"),
         (["rose", "--minutes", "0"], "--minutes must be above 0, got 0"),
+        (["rose", "--minutes", "inf"], "--minutes must be above 0, got inf"),
         (["rose", "--threads", "0"], "--threads must be at least 1"),
         (["rose", "--seed", "-1"], "--seed must be at least 0"),
         (["rose", "--preview", "yes"], "invalid choice: 'yes'"),

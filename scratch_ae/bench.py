@@ -2,8 +2,8 @@
 
 The same training step in this package, in Keras and in PyTorch (pip install -e '.[compare]'), with equal weights on the
 same batch. Loss and gradients are compared before any clock starts. Each contender lives in a process of its own, and
-they step in turns, so that whatever else the machine does hits all alike. The limit is the time that the step's
-multiplications and additions would take at the speed of one large matrix product, measured in the same turns.
+they step in turn, so that whatever else the machine does hits all alike. The limit is the time that the step's
+multiplications and additions would take at the speed of one large matrix product, measured in the same rounds.
 """
 
 import json
@@ -27,8 +27,8 @@ from .model import AutoEncoder
 from .parallel import processors
 from .peers import CONTENDERS, Process, installed, seconds, write_job
 
-AGREEMENT = 1e-3  # of loss and gradients, by norms, in float32: a pixel on its ReLU's kink alone can make 1e-4
-SLEEP = 0.3  # seconds after a turn, in which the threads of a framework stop to look for more work
+AGREEMENT = 1e-3  # of loss and gradients, by norms, in float32: one pixel on its ReLU's kink can cause 1e-4
+SLEEP = 0.3  # seconds after a turn, in which a framework's threads stop looking for more work
 
 
 def main(arguments: list[str]) -> int:
@@ -36,17 +36,17 @@ def main(arguments: list[str]) -> int:
     p.add_argument("--only", choices=("step", "decode"), help="one kind of measurement")
     either = p.add_mutually_exclusive_group()
     either.add_argument("--ladder", action="store_true", help="a convolution from seven loops to threads, rung by rung")
-    p.add_argument("--quick", action="store_true", help="steps of one size alone, without torch.compile")
+    p.add_argument("--quick", action="store_true", help="steps of one size only, without torch.compile")
     p.add_argument("--experiment", choices=EXPERIMENTS, help="of this one (steps of all four, codes of the rose)")
-    p.add_argument("--batch-size", type=int, metavar="B", help="images a step")
+    p.add_argument("--batch-size", type=int, metavar="B", help="images per step")
     p.add_argument("--threads", type=int, metavar="T", help=f"threads of every contender ({processors()})")
-    either.add_argument("--json", type=Path, metavar="FILE", help="write environment and rows there, too")
+    either.add_argument("--json", type=Path, metavar="FILE", help="also write environment and rows to this file")
     options = p.parse_args(arguments)
     for name in ("batch_size", "threads"):
         if (value := getattr(options, name)) is not None and value < 1:
             raise UserError(f"--{name.replace('_', '-')} must be at least 1, got {value}")
     if options.json:
-        options.json.open("a").close()  # where it cannot be written, better now than after an hour
+        options.json.open("a").close()  # if not writable, better to know now than in an hour
     found = environment()
     print("\n".join(f"{name}: {value}" for name, value in found.items()), end="\n\n")
     if options.ladder:
@@ -61,7 +61,7 @@ def main(arguments: list[str]) -> int:
 
 
 def environment() -> dict[str, Any]:
-    """What a time depends on."""
+    """What timings depend on."""
     lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
     names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")] or [platform.processor()]
     found = {"processor": names[0], "processors": processors(), "system": platform.platform()}
@@ -89,7 +89,7 @@ def steps(options: Namespace) -> list[dict]:
 
 
 def race(name: str, N: int, threads: int, quick: bool, what: str) -> list[dict]:
-    """Time every contender at the same work, in turns; print the table and return its rows."""
+    """Time every contender on the same work, in turn; print the table and return its rows."""
     model = AutoEncoder(EXPERIMENTS[name], threads=threads)
     e = model.experiment
     images = np.random.default_rng(1).random((N, e.size, e.size, e.channels), np.float32)
@@ -112,7 +112,7 @@ def race(name: str, N: int, threads: int, quick: bool, what: str) -> list[dict]:
                 check(process)
                 process.ask(f"{what} 3")
             once = max(statistics.median(process.ask(f"{what} 3")) for process in running)
-            several = max(4, int(1000 / once))  # a second: after a rest the first are slower, for everyone
+            several = max(4, int(1000 / once))  # a second: the first ones after a rest are slower for all
             for turn in range(turns):
                 first = turn % len(running)  # nobody always follows the same one
                 for process in running[first:] + running[:first]:
@@ -129,11 +129,11 @@ def race(name: str, N: int, threads: int, quick: bool, what: str) -> list[dict]:
 
 
 def check(process: Process) -> None:
-    """Refuse to time a contender that does not compute the same."""
+    """Refuse to time a contender that computes something else."""
     off = process.ask()
     print(f"  {process.name}: loss {off['loss']:.0e} and gradients {off['gradients']:.0e} from ours", flush=True)
-    if not all(error < AGREEMENT for error in off.values()):  # a nan, too, is refused
-        raise UserError(f"{process.name} does not compute the same, so its time says nothing")
+    if not all(error < AGREEMENT for error in off.values()):  # a nan is refused too
+        raise UserError(f"{process.name} computes something else, so its time means nothing")
 
 
 def flops(model: AutoEncoder, N: int) -> float:
@@ -154,7 +154,7 @@ def flops(model: AutoEncoder, N: int) -> float:
 
 
 def product_rate(threads: int) -> float:
-    """Floating-point operations a second of one large matrix product in float32."""
+    """Floating-point operations per second in one large float32 matrix product."""
     a = np.ones((2048, 2048), np.float32)
     with threadpool_limits(threads, user_api="blas"):
         return 2 * 2048**3 / min(seconds(lambda: a @ a) for _ in range(4))

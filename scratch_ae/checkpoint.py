@@ -10,7 +10,7 @@ import numpy as np
 
 from . import UserError
 
-NAME, BEFORE = "checkpoint.npz", "checkpoint.before.npz"  # of a run, and the one that was saved before it
+NAME, BEFORE = "checkpoint.npz", "checkpoint.before.npz"  # of a run: the latest, and the one before it
 
 
 def there(run: Path) -> bool:
@@ -19,7 +19,7 @@ def there(run: Path) -> bool:
 
 
 def write(file: Path | str, arrays: dict[str, np.ndarray], header: dict, before: Path | None = None) -> None:
-    """Write arrays and header (whatever JSON can hold) to a temporary file beside it, and rename that when complete.
+    """Write arrays and header (whatever JSON can hold) to a temporary file beside `file`, renamed when complete.
 
     What `file` held is kept as `before`. At every moment there is a whole file, even if the power fails.
     """
@@ -59,10 +59,10 @@ def read(file: Path | str) -> tuple[dict[str, np.ndarray], dict]:
         header = dict(first["header"])
         if {name: kind(array) for name, array in arrays.items()} != first["arrays"]:  # which no checksum notices
             raise ValueError("its arrays are not those that were written")
-    except PermissionError:  # says itself what is wrong, and it is not the file's content
+    except PermissionError:  # it says what is wrong, and that is not the file's content
         raise
     except FileNotFoundError:
         raise UserError(f"there is no {file}. Train first, without --resume.") from None
     except Exception as problem:  # NumPy and zipfile raise nearly anything on a damaged file
-        raise UserError(f"{file} is no checkpoint, or is damaged ({problem}). Use another, or train again.") from None
+        raise UserError(f"{file} is not a checkpoint or is damaged ({problem}). Use another, or train again.") from None
     return arrays, header

@@ -1,6 +1,6 @@
 """Photographs from folders, streamed in batches: the set is never held in memory.
 
-One folder a species, as in flowers/rose/*.jpg. Hash order, by the CRC-32 of a file's name, is the same on every machine
+One folder per species, as in flowers/rose/*.jpg. Hash order, by the CRC-32 of file names, is the same on every machine
 whatever the disk's own order; the held-out tenth is chosen by it, so that it stays held out when pictures are added.
 """
 
@@ -21,20 +21,20 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from . import UserError
 
-# What matters of Pillow's warnings is told as the reason for skipping a file. For the whole process, because
-# `warnings.catch_warnings` is not safe in the thread that decodes.
+# What matters in Pillow's warnings is given as the reason for skipping a file. Off for the whole process, since
+# `warnings.catch_warnings` is not safe in the decoding thread.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 logging.getLogger("PIL").addHandler(logging.NullHandler())
 
-TOGETHER = 8  # files at most that the prefetch thread hands over at once: one by one takes a quarter longer
+TOGETHER = 8  # most files that the prefetch thread hands over at once: one by one takes a quarter longer
 
 
 class UnusableImage(Exception):
-    """A file that gives no picture; its text is the reason, in a few words."""
+    """A file gives no picture; the message is the reason, in a few words."""
 
 
 def _entries(folder: Path) -> list[Path]:
-    """What is in a folder, but the hidden. UserError when it cannot be read."""
+    """All that is not hidden in a folder. UserError when it cannot be read."""
     try:
         return [entry for entry in folder.iterdir() if not entry.name.startswith(".")]
     except OSError as error:
@@ -42,15 +42,15 @@ def _entries(folder: Path) -> list[Path]:
 
 
 def _files(folder: Path) -> list[Path]:
-    """The files in a folder, but the hidden. UserError when it cannot be read."""
+    """A folder's files, except hidden ones. UserError if it cannot be read."""
     return [entry for entry in _entries(folder) if not os.path.isdir(entry)]
 
 
 def species_folders(data: Path | str, species: Sequence[str]) -> list[Path]:
-    """The folders data/<species>, in the given order; with no species all, sorted. UserError: one lacks pictures."""
+    """The folders data/<species> in the order given; if none, all, sorted. UserError: one lacks pictures."""
     root = Path(data)
     folders = [entry for entry in _entries(root) if os.path.isdir(entry)]
-    # An empty folder is none. What nobody asked for is not looked into, since it may not be readable.
+    # An empty folder does not count. Those nobody asked for are left alone: they may be unreadable.
     there = sorted(entry.name for entry in folders if (species and entry.name not in species) or _files(entry))
     if not there:
         raise UserError(f"{root} has no folders of pictures; put those of each species into a folder of its own")
@@ -60,12 +60,12 @@ def species_folders(data: Path | str, species: Sequence[str]) -> list[Path]:
 
 
 def _hash_order(file: Path) -> tuple[int, str]:
-    """Sorts files: CRC-32 of the name without its folder, then the path."""
+    """Sort key: CRC-32 of the name without its folder, then the path."""
     return zlib.crc32(file.name.encode("utf-8", "surrogateescape")), file.as_posix()
 
 
 def image_files(folders: Iterable[Path | str]) -> list[Path]:
-    """Every file in the folders but the hidden ones, in hash order. UserError: a folder cannot be read, or no file."""
+    """Every file in the folders except hidden ones, in hash order. UserError: a folder is unreadable, or no files."""
     paths = [Path(folder) for folder in folders]
     files = {file for path in paths for file in _files(path)}
     if not files:
@@ -74,9 +74,9 @@ def image_files(folders: Iterable[Path | str]) -> list[Path]:
 
 
 def split(files: Iterable[Path]) -> tuple[list[Path], list[Path]]:
-    """Training and held-out files, both in hash order: held out is a tenth, those whose hash is 0 modulo 10.
+    """Training and held-out files, both in hash order: a tenth is held out, those whose hash is 0 modulo 10.
 
-    At least one and never all, so of a single file none; of fewer than 10 files one, the first such, or else the first.
+    At least one and never all, so none of a single file; of fewer than 10 files one, the first such or else the first.
     """
     files = sorted(files, key=_hash_order)
     held_out = [file for file in files if _hash_order(file)[0] % 10 == 0] or files
@@ -87,7 +87,7 @@ def split(files: Iterable[Path]) -> tuple[list[Path], list[Path]]:
 
 
 def fingerprint(files: Iterable[Path]) -> int:
-    """A number that other files, or the same in another order, hardly share: of names, folders' names and sizes."""
+    """A checksum of names, folder names and sizes, which other files, or another order, will hardly share."""
     sizes = {file: os.path.getsize(file) if os.path.exists(file) else 0 for file in files}
     lines = "\n".join(f"{file.parent.name}/{file.name} {size}" for file, size in sizes.items())
     return zlib.crc32(lines.encode("utf-8", "surrogateescape"))
@@ -96,12 +96,12 @@ def fingerprint(files: Iterable[Path]) -> int:
 def load_image(file: Path | str, size: int, channels: int = 3) -> np.ndarray:
     """The centre square of a picture, upright, uint8 (size, size, channels): 3 RGB, 1 grey. UnusableImage: none."""
     try:
-        if os.path.getsize(file) == 0:  # a pipe too, which would wait for ever
+        if os.path.getsize(file) == 0:  # a pipe too: it would block for ever
             raise UnusableImage("empty")
         with Image.open(file) as image:
-            image.draft("RGB", (size, size))  # a JPEG decodes at 1/2, 1/4 or 1/8 while both sides stay this long
+            image.draft("RGB", (size, size))  # a JPEG decodes at 1/2, 1/4 or 1/8 if both sides stay this long
             ImageOps.exif_transpose(image, in_place=True)
-            # Hamming: antialiased, nearly as sharp as bicubic at two thirds of its time, and it does not overshoot.
+            # Hamming: antialiased, nearly as sharp as bicubic in two thirds of its time, and it does not overshoot.
             square = ImageOps.fit(_opaque(image), (size, size), Image.Resampling.HAMMING)
         pixels = np.array(square.convert("RGB" if channels == 3 else "L")).reshape(size, size, channels)
         if not pixels.any():  # what a decoder leaves where a file claims more than it holds
@@ -134,8 +134,8 @@ class ImageGenerator:
     """Batches of pictures, float32 (n, size, size, channels) in [0,1], from files or from folders of them.
 
     `files` lists them, folders replaced by what is in them; `unusable` maps each file that was skipped to the reason,
-    which was given to `report` once. `decoded` is what `cache.cached` gave for these files. With `augment` batches come
-    `mirrored_and_shifted`. UserError for a size, batch size, seed or channels that makes no sense.
+    which was given to `report` once. `decoded` is what `cache.cached` gave for these files. With `augment` batches are
+    `mirrored_and_shifted`. UserError for a senseless size, batch size, seed or channel count.
     """
 
     def __init__(self, files: Sequence[Path | str], size: int, batch_size: int, seed: int = 0, channels: int = 3,
@@ -150,7 +150,7 @@ class ImageGenerator:
         paths = map(Path, files)  # whose is_dir raises where a folder may not be entered
         self.files = [file for path in paths for file in (image_files([path]) if os.path.isdir(path) else [path])]
         if batch_size > len(self.files):
-            raise UserError(f"batch size {batch_size} is more than the {len(self.files)} images: take less or add some")
+            raise UserError(f"batch size {batch_size} is more than the {len(self.files)} images: use fewer or add some")
         self.size, self.batch_size, self.seed, self.channels = size, batch_size, seed, channels
         self.augment, self.prefetch, self.report = augment, prefetch, report
         self.unusable: dict[Path, str] = {}
@@ -158,7 +158,7 @@ class ImageGenerator:
         self.row = {file: k for k, file in enumerate(self.files)}
 
     def __len__(self) -> int:
-        """Batches an epoch when every file can be used."""
+        """Batches per epoch if every file can be used."""
         return -(-len(self.files) // self.batch_size)
 
     def epoch(self, number: int, skip: int = 0) -> Iterator[np.ndarray]:
@@ -187,18 +187,18 @@ class ImageGenerator:
         return pixels.reshape(-1, self.size, self.size, self.channels), [file for file, _ in chosen]
 
     def _usable(self, files: Iterable[Path], skip: int = 0) -> Iterator[tuple[Path, np.ndarray]]:
-        """Each usable file but the first `skip`, and its picture; the others are reported once and not tried again."""
+        """Each usable file but the first `skip`, and its picture; bad ones are reported once and not tried again."""
         for file, found in self._ahead([file for file in files if file not in self.unusable][skip:]):
             if isinstance(found, np.ndarray):
                 yield file, found
             elif file not in self.unusable:
-                if not file.parent.is_dir():  # a disk that is unplugged is no damage to each of its pictures
-                    raise UserError(f"{file.parent} has gone. Bring it back; a training goes on with --resume.")
+                if not file.parent.is_dir():  # an unplugged disk is not damage to every picture on it
+                    raise UserError(f"{file.parent} has gone. Bring it back, and continue training with --resume.")
                 self.unusable[file] = str(found)
                 self.report(f"skipped {file}: {found}")
 
     def _ahead(self, files: Sequence[Path]) -> Iterator[tuple[Path, np.ndarray | UnusableImage]]:
-        """`_load` of all files, by a thread that is up to `prefetch` batches ahead of whoever takes them."""
+        """`_load` on all files, in a thread up to `prefetch` batches ahead of whoever takes them."""
         thread = ThreadPoolExecutor(1, "prefetch")
         few = min(TOGETHER, self.batch_size)
 
@@ -226,7 +226,7 @@ class ImageGenerator:
 
 
 def mirrored_and_shifted(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Each image (N,H,W,C) mirrored or not, and moved by up to 1/16 of a side; what comes in repeats the edge."""
+    """Each image (N,H,W,C) mirrored or not, and shifted by up to 1/16 of a side; the gap repeats the edge."""
     N, H, W, _ = images.shape
     mirror, down, across = rng.random(N) < 0.5, *rng.integers(-(H // 16), H // 16 + 1, (2, N))
     rows = (np.arange(H) + down[:, None]).clip(0, H - 1)
@@ -237,7 +237,7 @@ def mirrored_and_shifted(images: np.ndarray, rng: np.random.Generator) -> np.nda
 
 def load_images(files: Sequence[Path], size: int, channels: int, count: int,
                 report: Callable[[str], None]) -> tuple[np.ndarray, list[Path]]:
-    """ImageGenerator.images of a list of files, which may be empty."""
+    """ImageGenerator.images for a list of files that may be empty."""
     if not files:
         return np.empty((0, size, size, channels), np.uint8), []
     return ImageGenerator(files, size, 1, channels=channels, report=report).images(count)

@@ -1,4 +1,4 @@
-"""Photographs into data/flowers, one folder a species: python -m scratch_ae.download"""
+"""Photographs into data/flowers, a folder per species: python -m scratch_ae.download"""
 
 import contextlib
 import errno
@@ -31,9 +31,9 @@ from .run import Progress, say
 
 DATASET = "l3llff/flowers"
 STALE = 3600  # seconds after which a half-unpacked folder is nobody's any more
-FILES, BYTES = 200_000, 8 << 30  # that are unpacked at most: an archive may claim a thousand times what it weighs
+FILES, BYTES = 200_000, 8 << 30  # the most that is unpacked: an archive may claim a thousand times what it weighs
 
-File = tuple[PurePosixPath, int, Callable[[], BinaryIO]]  # its path, its bytes, and what opens it
+File = tuple[PurePosixPath, int, Callable[[], BinaryIO]]  # path, size in bytes, and what opens it
 
 
 def parser() -> Parser:
@@ -59,25 +59,25 @@ def main(arguments: list[str]) -> int:
         why = problem.strerror
         raise UserError(f"{options.dest} cannot be written to ({why}). Name another folder with --dest.") from None
     for old in options.dest.glob(".flowers.*.part"):
-        with contextlib.suppress(FileNotFoundError):  # another run has just put it in its place
-            if time.time() - old.stat().st_mtime > STALE:  # of a run that was killed
+        with contextlib.suppress(FileNotFoundError):  # another run has just moved it into place
+            if time.time() - old.stat().st_mtime > STALE:  # left by a killed run
                 shutil.rmtree(old, ignore_errors=True)
     if not (archive or options.folder):
         archive = fetch(options.dataset, options.dest)
-    part = options.dest / Path(tempfile.mkdtemp(".part", ".flowers.", options.dest)).name  # named as the user did
+    part = options.dest / Path(tempfile.mkdtemp(".part", ".flowers.", options.dest)).name  # as the user wrote it
     try:
         if options.folder:
             unpack(list(in_folder(options.folder)), part, str(options.folder))
         else:
             unpack_archive(archive, part, again=not options.archive)
         report(part)
-        part.chmod(0o755)  # or it would be ours alone
+        part.chmod(0o755)  # or only we could read it
         part.rename(flowers)
     except OSError as problem:
         if problem.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise UserError(f"the disk with {options.dest} is full. Make room, and give the command again.") from None
+            raise UserError(f"the disk with {options.dest} is full. Make room, then run the command again.") from None
         if problem.errno in (errno.ENOTEMPTY, errno.EEXIST):
-            raise UserError(f"{flowers} has come from elsewhere meanwhile, and was left as it is.") from None
+            raise UserError(f"{flowers} was created by something else meanwhile, and was left as it is.") from None
         raise
     finally:
         shutil.rmtree(part, ignore_errors=True)
@@ -93,15 +93,15 @@ def main(arguments: list[str]) -> int:
 
 
 def fetch(dataset: str, dest: Path) -> Path:
-    """The set's zip file, downloaded by the package kaggle in a process of its own; what is half there is gone on with.
+    """The set's zip file, downloaded by the package kaggle in a process of its own; a partial download is resumed.
 
     Only the command may download without an account; importing the package asks for a token. UserError: why not.
     """
     owner, _, name = dataset.partition("/")
     if not owner or not name or "/" in name:
-        raise UserError(f"--dataset is OWNER/NAME, as {DATASET}, not {dataset}")
+        raise UserError(f"--dataset must be OWNER/NAME, such as {DATASET}, not {dataset}")
     otherwise = (
-        f"Or download https://www.kaggle.com/datasets/{dataset} with a browser and give the file to --archive. Without "
+        f"Or download https://www.kaggle.com/datasets/{dataset} in a browser and pass the file with --archive. Without "
         "photographs, training renders its own flowers."
     )
     if not importlib.util.find_spec("kaggle"):
@@ -116,7 +116,7 @@ def fetch(dataset: str, dest: Path) -> Path:
             try:
                 watch(process, folder)
             except (KeyboardInterrupt, SystemExit):
-                say("What has come is kept: the same command goes on with it.")
+                say("What has arrived is kept: the same command continues from there.")
                 raise
             finally:
                 process.terminate()  # or it would go on without us
@@ -132,7 +132,7 @@ def fetch(dataset: str, dest: Path) -> Path:
 
 
 def watch(process: subprocess.Popen, folder: Path) -> None:
-    """Tell how much has come, until the process ends. How much there will be, kaggle alone knows."""
+    """Show how much has come until the process ends. Only kaggle knows how much there will be."""
     with tqdm(unit="B", unit_scale=True, delay=1, mininterval=1 if sys.stderr.isatty() else 30) as bar:
         while process.poll() is None:
             time.sleep(0.1)
@@ -141,15 +141,15 @@ def watch(process: subprocess.Popen, folder: Path) -> None:
 
 def reason(said: str, dataset: str) -> str:
     """What went wrong and what to do, from what kaggle said."""
-    login = f"Kaggle wants a login for {dataset}, or does not know your token any more: run `kaggle auth login`."
-    broken = "the connection to Kaggle broke off. What has come is kept: give the command again."
+    login = f"Kaggle wants a login for {dataset}, or no longer accepts your token: run `kaggle auth login`."
+    broken = "the connection to Kaggle was lost. What has arrived is kept: run the command again."
     known = (
         ("Authentication required", login),
         ("401 Client", login),
-        ("403 Client", f"Kaggle forbids {dataset}: it is private, or its terms must be accepted on its page first."),
+        ("403 Client", f"Kaggle denies access to {dataset}: it is private, or its terms must be accepted first."),
         ("404 Client", f"there is no {dataset} on Kaggle: the name is wrong, or the set was removed."),
-        ("429 Client", "Kaggle had too many requests from here: wait an hour."),
-        ("No space left", "the disk is full. Make room there; what has come is kept."),
+        ("429 Client", "Kaggle has had too many requests from here: wait an hour."),
+        ("No space left", "the disk is full. Make room there; what has arrived is kept."),
         ("resolve", "Kaggle cannot be reached: are you online?"),
         ("onnection", broken),
         ("imed out", broken),
@@ -158,16 +158,16 @@ def reason(said: str, dataset: str) -> str:
         if sign in said:
             return text
     last = said.strip().splitlines()[-1:] or ["nothing"]
-    return f"kaggle did not bring {dataset}. It said: {last[0][:300]}."
+    return f"kaggle did not fetch {dataset}. It said: {last[0][:300]}."
 
 
 # ---- into folders ---------------------------------------------------------------------------------------------------
 
 
 def unpack_archive(archive: Path, to: Path, again: bool) -> None:
-    """`unpack` of a zip file. UserError when it is none, is damaged, or holds what no set of pictures does.
+    """`unpack` a zip file. UserError when it is not one, is damaged, or holds what no set of pictures does.
 
-    `again`: it can be downloaded again, and is removed where it is damaged.
+    `again`: it can be downloaded again, and is removed if it is damaged.
     """
     if not archive.is_file():
         raise UserError(f"there is no file {archive}; give --archive a zip file")
@@ -180,11 +180,11 @@ def unpack_archive(archive: Path, to: Path, again: bool) -> None:
         raise
     except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, RuntimeError, ValueError, OSError) as problem:
         if isinstance(problem, OSError) and problem.errno not in (None, errno.EINVAL):
-            raise  # the disk's fault: damage has no number, or leads to a place that no file has
+            raise  # the disk's fault: damage has no errno, or EINVAL from seeking to nowhere
         if again:
             archive.unlink()
-        advice = "It is removed: give the command again." if again else "Get it anew."
-        raise UserError(f"{archive} is no zip file, or is damaged ({problem}). {advice}") from None
+        advice = "It has been removed: run the command again." if again else "Get it again."
+        raise UserError(f"{archive} is not a zip file, or is damaged ({problem}). {advice}") from None
 
 
 def in_archive(opened: zipfile.ZipFile, archive: Path) -> Iterator[File]:
@@ -193,15 +193,15 @@ def in_archive(opened: zipfile.ZipFile, archive: Path) -> Iterator[File]:
         name, mode = member.filename.replace("\\", "/"), member.external_attr >> 16
         path = PurePosixPath(name)
         if path.is_absolute() or ".." in path.parts or name[1:2] == ":":
-            raise UserError(f"{archive} holds {member.filename!r}, which leads out of the folder; nothing is unpacked.")
+            raise UserError(f"{archive} holds {member.filename!r}, which leads out of the folder; nothing was unpacked")
         if stat.S_ISLNK(mode):
-            raise UserError(f"{archive} holds {member.filename!r}, a link; nothing is unpacked")
+            raise UserError(f"{archive} holds {member.filename!r}, a link; nothing was unpacked")
         if not name.endswith("/"):
             yield path, member.file_size, partial(opened.open, member)  # type: ignore[misc]
 
 
 def in_folder(folder: Path) -> Iterator[File]:
-    """The files in a tree, without what links lead to. UserError when it cannot be read."""
+    """The files in a tree; links are not followed. UserError when it cannot be read."""
 
     def unreadable(problem: OSError) -> None:
         raise UserError(f"{problem.filename} cannot be read ({problem.strerror}); give --folder a tree of pictures")
@@ -216,23 +216,23 @@ def in_folder(folder: Path) -> Iterator[File]:
                 path = PurePosixPath(file.relative_to(folder).as_posix())
                 yield path, file.stat().st_size, partial(open, file, "rb")  # type: ignore[misc]
     if left:
-        say(f"{left} links and other things that are no files were left out of {folder}.")
+        say(f"{left} links and other non-files were left out of {folder}.")
 
 
 def unpack(files: list[File], to: Path, source: str) -> None:
-    """Write each file to to/<the last folder of its path>/<its name>; files outside a folder and hidden ones are left.
+    """Write each file to to/<last folder of its path>/<its name>; files outside a folder and hidden ones are left out.
 
-    UserError when there are none, too many, or too large ones for the limits or for the disk.
+    UserError when there are none, or more than the limits or the disk allow.
     """
     chosen = [file for file in files if len(file[0].parts) > 1 and not any(p[0] == "." for p in file[0].parts)]
     size = sum(size for _, size, _ in chosen)
     if not chosen:
-        raise UserError(f"{source} has no files in folders; it should hold one folder of pictures a species")
+        raise UserError(f"{source} has no files in folders; it should hold one folder of pictures per species")
     if len(chosen) > FILES or size > BYTES:
-        raise UserError(f"{source} holds {len(chosen):,} files of {size / 1e9:.1f} GB together, too much for pictures")
+        raise UserError(f"{source} holds {len(chosen):,} files of {size / 1e9:.1f} GB in all, too much for pictures")
     if size > shutil.disk_usage(to).free:
         raise UserError(f"{source} needs {size / 1e6:.0f} MB, and the disk with {to.parent} has less. Make room there.")
-    times = Counter[tuple[str, ...]]()  # that a name came in a folder, as in train/rose/1.jpg and test/rose/1.jpg
+    times = Counter[tuple[str, ...]]()  # repeats of a name per folder, as in train/rose/1.jpg and test/rose/1.jpg
     with Progress() as bar:
         for k, (path, _, opener) in enumerate(chosen, 1):
             folder, name = to / path.parts[-2], path.name
@@ -246,7 +246,7 @@ def unpack(files: list[File], to: Path, source: str) -> None:
 
 
 def report(folder: Path) -> None:
-    """Say how many pictures there are of each species, and which files are none. UserError when all are."""
+    """Say how many pictures each species has, and which files are not pictures. UserError when none is."""
     counts, bad, files = Counter[str](), list[str](), image_files(species_folders(folder, []))
 
     def look(file: Path) -> str | None:
@@ -266,7 +266,7 @@ def report(folder: Path) -> None:
     for name, count in sorted(counts.items()):
         shown = name if name.isprintable() else repr(name)
         say(f"{count:7,} {shown}")
-    say(f"{counts.total():7,} pictures in all")
+    say(f"{counts.total():7,} pictures in total")
     for line in bad[:10]:
         say(line)
     if bad:

@@ -36,17 +36,17 @@ def draw(
 ) -> list[Path]:  # fmt: skip
     """Draw a run's pictures into its folder figures/, and return their files. UserError where a part is missing.
 
-    `data` is where its pictures are now, if not where they were; `parts` are the files learnt and held out, if known.
+    `data` is where its pictures are now, if they moved; `parts` are the files learnt from and held out, if known.
     """
     run = Path(run)
     file = run / checkpoint.NAME
     model = AutoEncoder.load(file, threads)
     experiment, header = model.experiment, checkpoint.read(file)[1]
     if "data" not in header:
-        raise UserError(f"{file} is no run's checkpoint: it does not say what it was trained on")
+        raise UserError(f"{file} is not a run's checkpoint: it does not say what it was trained on")
     data = data or Path(header["data"])
     training, held_out = parts or split(image_files(species_folders(data, experiment.species)))
-    # Or what it never learnt might be called training images.
+    # Else images never seen might be called training images.
     if not parts and fingerprint(training + held_out) != header["files"]:
         raise UserError(f"the pictures in {data} are not those that the run in {run} began with; name their folder")
     (run / "figures").mkdir(exist_ok=True)
@@ -68,7 +68,7 @@ def draw(
         save("blend", blend(model, images[-2:], codes[-2:], "Two roses, and the average of their codes decoded"))
     if experiment.name == "sunflower" and len(images) > 2 and experiment.latent == 2:
         save("morph", morph(model, codes[0], codes[2]))
-    firsts = {file.parent.name: k for k, file in reversed(list(enumerate(files)))}  # where each species is shown first
+    firsts = {file.parent.name: k for k, file in reversed(list(enumerate(files)))}  # where each species is first shown
     if experiment.name == "iris_calendula" and len(firsts) == 2:
         two = [firsts[name] for name in experiment.species]
         title = "An iris, a calendula, and the average of their codes decoded"
@@ -135,7 +135,7 @@ def tile_of(image: np.ndarray, side: int) -> Image.Image:
 
 
 def pairs(model: AutoEncoder, images: np.ndarray, title: str) -> Image.Image:
-    """True against predicted, two pairs in a row, or four where there are many; below each its PSNR."""
+    """True against predicted, two pairs a row, or four if there are many, with the PSNR below each."""
     predicted = model.reconstruct(images)
     tiles = [image for pair in zip(images, predicted, strict=True) for image in pair]
     labels = [label for value in psnr(predicted, images) for label in ("true", f"{value:.1f} dB")]
@@ -167,7 +167,7 @@ def morph(model: AutoEncoder, a: np.ndarray, b: np.ndarray) -> Image.Image:
 
 
 def histograms(training: np.ndarray, held_out: np.ndarray) -> Image.Image:
-    """How each latent number is distributed over the whole set, training and held-out images apart."""
+    """Each latent number's distribution over the whole set, training and held out separately."""
     columns = min(4, training.shape[1])
     rows = math.ceil(training.shape[1] / columns)
     figure = Figure((2.6 * columns, 1.9 * rows + 0.7), layout="constrained")
@@ -189,8 +189,8 @@ def curves(log: Path, name: str) -> Image.Image:
     """Loss and PSNR over steps, from a run's log."""
     try:
         entries = [json.loads(line) for line in log.read_text().splitlines()]
-    except ValueError as problem:  # no JSON, or no text at all
-        raise UserError(f"{log} is damaged ({problem}); train with --resume, which mends its end") from None
+    except ValueError as problem:  # not JSON, or not even text
+        raise UserError(f"{log} is damaged ({problem}); train with --resume, which repairs its end") from None
     steps = [entry for entry in entries if "loss" in entry]
     evaluations = [entry for entry in entries if "training" in entry]
     if not steps:
@@ -220,7 +220,7 @@ def decorate(axes: Axes, title: str, y: str) -> None:
     axes.set_title(title, fontsize=11)
     axes.set_xlabel("step")
     axes.set_ylabel(y)
-    axes.locator_params(axis="x", nbins=6)  # or long numbers of steps run into each other
+    axes.locator_params(axis="x", nbins=6)  # or long step numbers run into each other
     axes.grid(alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
 

@@ -42,34 +42,34 @@ class Whorl:
     teeth: Pair = (0, 0)  # how many the tip has, and how deep they are, in lengths
     rim: float = 0.1  # how much brighter the edge is
     dye: int = 0  # which gradient of the palette; -1 is green
-    phase: float | None = None  # where the first petal points: 90 is to the eye, None is anywhere
+    phase: float | None = None  # where the first petal points: 90 at the viewer, None anywhere
 
 
 @dataclass(frozen=True)
 class Species:
-    """All that tells one flower from another. A palette is gradients, foot to tip, with a / between."""
+    """All that tells one flower from another. Palettes are gradients, foot to tip, separated by /."""
 
     whorls: tuple[Whorl, ...]
     palettes: tuple[str, ...]
     disc: Pair = (0, 0)  # its smallest and largest radius
     disc_colours: tuple[str, ...] = ("000000",)  # from its rim to its middle
-    dome: float = 0.3  # its height in its radii
+    dome: float = 0.3  # height, in disc radii
     tilt: Pair = (0, 60)  # 0 looks into the flower, 90 sees it from the side, below 0 it nods
     scale: Pair = (0.2, 0.6)  # flower radius over picture width
     stem: float = 0.03  # half its breadth in flower radii
     leaf: tuple[float, ...] = (0.3, 0.1, 0.6, 0.8)  # length and half breadth in picture widths, outline, ruffle
-    leaves: tuple[int, int] = (4, 1)  # how many at most, and the leaflets of one
-    grows: str = "stem"  # where leaves do; or from the "ground", upright, or on the "water", and there is no stem
-    greens: str = "2c4818 587c30|3a5c28 7ca048|203c20 406838"  # gradients, one is drawn, of stem, leaves and sepals
-    back: str = "foliage foliage grass dark dark sky soil plain"  # names in BACKS, one is drawn
+    leaves: tuple[int, int] = (4, 1)  # how many at most, and leaflets in each
+    grows: str = "stem"  # where leaves do: on it, upright from the "ground", or on the "water" without a stem
+    greens: str = "2c4818 587c30|3a5c28 7ca048|203c20 406838"  # gradients of stem, leaves and sepals: one is taken
+    back: str = "foliage foliage grass dark dark sky soil plain"  # names in BACKS: one is taken
     bud: float = 0  # how far a flower may be closed: 0 is always open, 1 up to all petals upright
     heads: tuple[int, int] = (1, 1)  # fewest and most flowers on one stem
 
 
-# ---- a petal: its tables are kept, so nobody writes into them -----------------------------------------------------
+# ---- a petal: its tables are cached, so never write into them -----------------------------------------------------
 ALONG = np.linspace(-0.14, 1.14, 256)  # where tables along a petal are sampled: 0 foot, 1 tip
-PER_LENGTH, FOOT = 199.2, 28  # so many entries of these for a petal's length, and the entry at its foot
-ACROSS = np.linspace(-1, 1, 64, dtype=np.float32)  # where tables across are: -1 and 1 are the edges
+PER_LENGTH, FOOT = 199.2, 28  # table entries per petal length, and the entry at its foot
+ACROSS = np.linspace(-1, 1, 64, dtype=np.float32)  # samples across a petal: -1 and 1 are the edges
 
 
 @cache
@@ -81,7 +81,7 @@ def gradient(colours: str) -> np.ndarray:
 
 @cache
 def outline(foot: float, tip: float, ruffle: float = 0, teeth: Pair = (0, 0), phase: float = 0) -> np.ndarray:
-    """Of a petal's outline: (3, 256) float32. Half breadth along it, below 0 beyond its ends; the slope of that; and
+    """A petal's outline, (3, 256) float32: half breadth along it, below 0 beyond its ends; the slope of that; and
     across the tip, from edge to edge, 1 at the points of the teeth and more where it ends sooner."""
     s, t = ALONG.clip(0, 1), np.linspace(-1, 1, 256)
     width = s**foot * (1 - s) ** tip
@@ -111,9 +111,9 @@ def paint(canvas: np.ndarray, foot: np.ndarray, along: np.ndarray, across: np.nd
           colours: np.ndarray, crease: np.ndarray, bend: float = 0.0, cup: float = 0.0, shadow: float = 0.0) -> None:
     """Paint one petal over the canvas, in place: from its foot along to the tip and across to an edge, each (x, y).
 
-    `bend` moves the tip sideways by so many half breadths, `cup` the edges back by so many lengths, `shadow` in [-1, 1]
-    darkens what is behind by its size, less towards the tip if below 0. `crease` is (64,), or (200, 64) if it differs
-    along too.
+    `bend` moves the tip sideways, in half breadths, and `cup` the edges back, in lengths; `shadow` in [-1, 1] darkens
+    what is behind by its size, less towards the tip if below 0. `crease` is (64,), or (200, 64) if it differs along
+    the petal too.
     """
     n = canvas.shape[1]
     (fx, fy), (ax, ay), (wx, wy) = foot.tolist(), along.tolist(), across.tolist()
@@ -170,13 +170,13 @@ def petals(whorl: Whorl, rng: np.random.Generator, frame: np.ndarray, radius: fl
     axis, out = frame[:, 2:], frame[:, :2] @ [np.cos(angle), np.sin(angle)]
     side = frame[:, :2] @ [-np.sin(angle), np.cos(angle)]
     foot, along = radius * (out * base + axis * height), out * np.cos(lift) + axis * np.sin(lift)
-    roll = rng.normal(0, 0.1, count)  # they are turned about their length a little
+    roll = rng.normal(0, 0.1, count)  # each is turned a little about its length
     normal = np.cross(along, side, axis=0) * np.cos(roll) - side * np.sin(roll)
     normal[2] += np.copysign(np.maximum(0.25 - np.abs(normal[2]), 0), normal[2])  # nothing is seen edge on
     normal /= np.sqrt((normal * normal).sum(0))
     along = along - normal * (along * normal).sum(0)
     side = np.cross(normal, along, axis=0)
-    lit = (light @ normal) * normal[2] / (np.abs(normal[2]) + 0.15)  # the side that is seen; aslant, a little of both
+    lit = (light @ normal) * normal[2] / (np.abs(normal[2]) + 0.15)  # the visible side; at a slant, a little of both
     a, w = along[:2] * length, side[:2] * width
     cup = np.clip(whorl.cup * width * (out[:2] * a).sum(0) / (a * a).sum(0), -0.6, 0.6)
     bend = whorl.droop * length * w[1] / (w * w).sum(0) + rng.normal(0, 0.12, count)
@@ -284,7 +284,7 @@ def background(kind: Species, rng: np.random.Generator, size: int, light: np.nda
 
 
 def kind_of(species: str) -> Species:
-    """The species of a name. UserError: there is none."""
+    """Look up a species. UserError: there is none."""
     if species not in SPECIES:
         raise UserError(f"no species {species!r} in the garden; it grows {', '.join(SPECIES)}")
     return SPECIES[species]
@@ -300,7 +300,7 @@ def render(species: str, seed: int, size: int = 128) -> np.ndarray:
     if rng.random() < 0.15:
         flower(canvas, kind, rng, rng.random(2), radius * rng.uniform(0.6, 1), light)
     flower(canvas, kind, rng, 0.5 + max(0.5 - 0.7 * radius, 0.08) * rng.uniform(-1, 1, 2), radius, light)
-    exposure = 1.8 * np.clip(rng.uniform(0.25, 0.55) / canvas.mean(), 0.75, 1.3)  # a camera's meter, half believed
+    exposure = 1.8 * np.clip(rng.uniform(0.25, 0.55) / canvas.mean(), 0.75, 1.3)  # a camera's meter, half trusted
     canvas *= -(exposure * np.exp(rng.normal(0, 0.03, (3, 1, 1)))).astype(np.float32)
     canvas = 1 - np.exp(canvas)  # film: the highlights do not burn out ...
     canvas += 0.3 * (canvas - canvas.mean(axis=0)) + 1.4 * canvas * (canvas - 0.45) * (1 - canvas)  # ... and has punch
@@ -310,16 +310,16 @@ def render(species: str, seed: int, size: int = 128) -> np.ndarray:
 
 def plant(folder: Path | str, species: Iterable[str], count: int = 300, size: int = 128,
           progress: Callable[[float, str], None] = lambda share, text: None) -> None:
-    """Write count pictures of each species as folder/<species>/00000.jpg ..., leaving alone those that are there.
+    """Write count pictures of each species as folder/<species>/00000.jpg ..., leaving existing ones alone.
 
-    `progress` is called after each picture: the share that is written, and that in words. UserError: no such species.
+    `progress` is called after each picture with the share written, and that in words. UserError: no such species.
     """
-    pictures = [(Path(folder) / name / f"{seed:05d}.jpg", name, seed)  # every name is looked up before the first
+    pictures = [(Path(folder) / name / f"{seed:05d}.jpg", name, seed)  # all names are looked up first
                 for name in species if kind_of(name) for seed in range(count)]
     missing = [picture for picture in pictures if not picture[0].exists()]
     for written, (path, name, seed) in enumerate(missing, 1):
         path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f".{path.stem}.{os.getpid()}.part")  # hidden, so no picture to anybody
+        part = path.with_name(f".{path.stem}.{os.getpid()}.part")  # hidden, so not yet a picture
         try:
             Image.fromarray(render(name, seed, size)).save(part, "JPEG", quality=92)
             part.replace(path)  # named when whole, so that nobody ever reads half a picture
@@ -329,7 +329,7 @@ def plant(folder: Path | str, species: Iterable[str], count: int = 300, size: in
 
 
 def contact_sheet(each: int = 8, size: int = 128) -> Image.Image:
-    """A row of pictures for every species, its name at the left."""
+    """A row of pictures for every species, its name on the left."""
     sheet = Image.new("RGB", (150 + each * (size + 4), len(SPECIES) * (size + 4)), "white")
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(17)
     for row, name in enumerate(SPECIES):

@@ -34,7 +34,7 @@ from .losses import EPS, loss
 from .model import AutoEncoder
 from .optim import Adam
 
-# The largest error that passes, by column. Differences step over kinks of ReLU, so they decide loosely and complex
+# The largest error that passes, by column. Differences step over kinks of ReLU, so they judge loosely and complex
 # steps strictly. Inputs and threads are either right (0) or wrong (1).
 TOLERANCE = {
     "oracle": 1e-12,
@@ -89,7 +89,7 @@ def run(layer: Layer, x: np.ndarray, gy: np.ndarray, wait: Wait = lambda: None) 
 
 
 def weights(layer: Layer) -> dict[str, np.ndarray]:
-    """{'w': ..., 'b': ...}, or nothing for a layer without."""
+    """{'w': ..., 'b': ...}, or {} for a layer with none."""
     return {"w": layer.w, "b": layer.b} if isinstance(layer, Weighted) else {}
 
 
@@ -113,10 +113,10 @@ def check_layer(layer: Layer, x: np.ndarray, gy: np.ndarray, oracle: np.ndarray 
 
     def worst(gradient_of: Callable[[Function, np.ndarray], np.ndarray]) -> float:
         wrong = [error(result[name], gradient_of(partial(f, name), array)) for name, array in variables.items()]
-        return float(np.max(wrong))  # which keeps a nan, as max may not
+        return float(np.max(wrong))  # which keeps a nan; max may not
 
     if isinstance(layer, Weighted | Reshape) and not getattr(layer, "relu", False):
-        bias = run(layer, np.zeros_like(x), gy)["y"]  # of input 0, only the bias is left
+        bias = run(layer, np.zeros_like(x), gy)["y"]  # for input 0 only the bias is left
         ax = result["y"] - bias  # linear in x for fixed w, and in w for fixed x
         products = [(ax, x, result["x"])]
         if isinstance(layer, Weighted):
@@ -217,7 +217,7 @@ def check_model(experiment: Experiment, N: int, bias: float = 0.0) -> dict[str, 
         f, start = partial(moved, name, along), np.zeros(1)
         slopes = {"differences": central_differences(f, start, 1e-8), "complex": complex_steps(f, start)}
         for column, (slope,) in slopes.items():
-            errors[column] = np.maximum(errors[column], abs(ours - slope) / scale)  # which keeps a nan, as max may not
+            errors[column] = np.maximum(errors[column], abs(ours - slope) / scale)  # which keeps a nan; max may not
     short, batches = network(np.float32), [images, *(rng.random((2, *images.shape)))]
     found = [(short.loss_and_gradients(x.astype(np.float32))[1], real.loss_and_gradients(x)[1]) for x in batches]
     # The best of three: in float32 a pixel near its ReLU's kink may fall on the other side, which is no mistake.
@@ -230,9 +230,9 @@ def check_model(experiment: Experiment, N: int, bias: float = 0.0) -> dict[str, 
 
 
 def disagreement(work: Callable[[int, Wait], Any]) -> float:
-    """0 where work(0, wait) and work(1, wait) in two threads at once, twice, give what each gives alone, and else 1.
+    """0 if work(0, wait) and work(1, wait), in two threads at once, twice, give what each gives alone, else 1.
 
-    They wait for each other before they begin, and at each `wait`: what one leaves there, the other would find.
+    They wait for each other before they begin, and at each `wait`: what one leaves behind, the other would find.
     """
     alone, meet = [work(k, lambda: None) for k in range(2)], Barrier(2, timeout=60)
 
@@ -255,7 +255,7 @@ def same(a: Any, b: Any) -> bool:
 
 
 def cases(rng: np.random.Generator) -> Iterator[tuple[str, Layer, np.ndarray, np.ndarray]]:
-    """(title, layer, x, right output) for every layer, on odd, even and oblong images, with a bias that is not 0."""
+    """(title, layer, x, right output) for every layer, on odd, even and oblong images, with a non-zero bias."""
 
     layer: Layer
     sizes = [(3, 2, "same", 7, 5), (3, 2, "same", 8, 6), (3, 1, "valid", 6, 5), (2, 3, "same", 7, 8)]
@@ -282,7 +282,7 @@ def cases(rng: np.random.Generator) -> Iterator[tuple[str, Layer, np.ndarray, np
 
 
 def rows() -> Iterator[tuple[str, dict[str, float]]]:
-    """(title, errors by column) of every check, one after the other."""
+    """(title, errors by column) of every check, one after another."""
     rng = np.random.default_rng(0)
     for title, layer, x, y in cases(rng):
         yield title, check_layer(layer, x, rng.normal(size=y.shape), oracle=y)

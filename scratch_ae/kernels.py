@@ -1,21 +1,21 @@
 """The fast path: the three maps of `reference.py`, compiled by numba, with a register tile inside.
 
 A processor multiplies fast only what is in its registers. `tile` adds the product of a few rows and a panel of columns
-to a small part of the result, and holds that part in registers meanwhile; there is nothing else to be won, and the
-rest of this file only brings it its numbers. For an image's line i that is, with x's lines around it in the cache:
+to a small part of the result, which it holds in registers meanwhile. There is nothing else to gain, and the rest of
+this file only feeds it numbers. For line i of an image, with the lines of x around it in the cache, that is:
 
     correlate_line:   y[j,f]       += sum_pqc  x[i*S+p, j*S+q, c] * w[p,q,c,f]
     scatter_line:     x[..., c]    += sum_f    y[j,f] * w[p,q,f,c]
     weights_line:     w[p,q,c,f]   += sum_j    x[i*S+p, j*S+q, c] * y[j,f]     (and the same for w[p,q,f,c])
 
-The four functions after them go through the lines of all images: forward and backward of the convolution, forward and
-backward of the transposed one. Bias and ReLU, and their gradients, are done while a line is in the cache anyway.
-A 1x1 convolution without ReLU is a product of matrices as it stands, and is left to BLAS.
+The four functions after them go through the lines of all images: convolution forward and backward, transposed
+convolution forward and backward. Bias and ReLU, and their gradients, are done while a line is in the cache anyway.
+A 1x1 convolution without ReLU is a matrix product as it stands, and is left to BLAS.
 
-Every function that numba keeps compiled is in this file, since its cache notices no change in another. They release
+Every function that numba caches is in this file, since its cache notices no change in another. They release
 Python's lock, so that threads run side by side. float32, float64 and complex128 all work: the complex numbers are
-there for the gradient checks, which is why squares are d*d and branches look at the real part. Only their tile is plain
-loops: another would take longer to compile than all of the checks.
+there for the gradient checks, which is why squares are d*d and branches look at the real part. Their tile alone is
+plain loops: another would take longer to compile than all the checks take.
 """
 
 from collections.abc import Callable
@@ -33,20 +33,20 @@ Size = tuple[int, int]
 Bias = np.ndarray | None
 Out = np.ndarray | None  # an array to write to, or None for a new one
 
-# With AVX-512 a processor has 32 registers of 512 bits, and else, with AVX2, 16 of 256. A tile takes two for each of
+# With AVX-512 a processor has 32 registers of 512 bits; with AVX2 alone, 16 of 256. A tile takes two for each of
 # its rows, two for columns and one for a number of a row: 19, or 15.
 ROWS, BITS = (8, 512) if get_host_cpu_features().get("avx512f") else (6, 256)
-WIDTHS = 8, 16, 32  # columns of a tile: the narrow ones are for layers of few channels
+WIDTHS = 8, 16, 32  # columns of a tile: narrow ones are for layers with few channels
 WIDE = WIDTHS[-1]
-# Images that are narrower than a line stand in it side by side. A line reads all weights, so it is longer where these
-# are many and have left the cache since the line before.
+# Images narrower than a line stand in it side by side. A line reads all the weights, so it is longer where there are
+# many, which have left the cache since the line before.
 NARROW, LONG = 32, 96  # pixels of a line
 MANY = 2**18  # weights
-TINY = np.float32(1e-30)  # of Adam's moments: their root is far below eps
+TINY = np.float32(1e-30)  # for Adam's moments: its root is far below eps
 
 
 def compiled(function: Callable) -> Callable:
-    """numba's njit, its code kept on disk for the next start, or not kept where no folder can be written to."""
+    """numba's njit, its code cached on disk for the next start unless no folder can be written to."""
     try:
         return njit(function, cache=True, nogil=True, error_model="numpy")
     except RuntimeError:
@@ -71,7 +71,7 @@ def tile(width, rows, y, y_at, a, a_at, b, b_at, length):
 
 @overload(tile)
 def compiled_tile(width, rows, y, y_at, a, a_at, b, b_at, length):
-    def loops(width, rows, y, y_at, a, a_at, b, b_at, length):  # of slices numba would make slow code
+    def loops(width, rows, y, y_at, a, a_at, b, b_at, length):  # numba makes slow code of slices
         for r in range(rows):
             for k in range(length):
                 one = a[a_at[0] + r * a_at[1] + k * a_at[2]]
@@ -88,7 +88,7 @@ def compiled_tile(width, rows, y, y_at, a, a_at, b, b_at, length):
 def registers(typing, width, rows, y, y_at, a, a_at, b, b_at, length):
     """The tile in the compiler's own language (LLVM IR): no loop in Python makes a compiler keep y in registers.
 
-    For every width and number of rows there is code of its own, and a jump to the right one.
+    Each width and number of rows has code of its own, and a jump leads to the right one.
     """
 
     def generate(context, builder, signature, values):
@@ -112,9 +112,9 @@ def integer(n):
 
 
 def unrolled(context, builder, kinds, values, width, rows):
-    """Write the code of a tile: for a few columns at a time the sums in vector registers, a loop over k, sums to y.
+    """Write the code of a tile: for a few columns at a time, sums in vector registers, a loop over k, sums to y.
 
-    In the loop a number a[r,k], copied to all lanes of a vector, times a vector of b's line k is added to a sum.
+    The loop copies a[r,k] to all lanes of a vector, multiplies by one of b's line k, and adds that to a sum.
     """
     number, size = (ir.FloatType(), 4) if kinds[2].dtype == types.float32 else (ir.DoubleType(), 8)
     lanes = min(BITS // 8 // size, width)
@@ -147,7 +147,7 @@ def unrolled(context, builder, kinds, values, width, rows):
             for r, column in keys:
                 place = builder.add(steps(5, 1, integer(r)), steps(5, 2, k))
                 one, total = on_all_lanes(builder.load(builder.gep(a, [place]))), sums[r, column]
-                product = builder.fmul(one, b_line[column], flags=("contract",))  # with the sum one instruction,
+                product = builder.fmul(one, b_line[column], flags=("contract",))  # one instruction with the sum,
                 builder.store(builder.fadd(product, builder.load(total), flags=("contract",)), total)  # if there is one
         for r, column in keys:
             place, total = at(y, steps(3, 1, integer(r)), column), builder.load(sums[r, column])
@@ -157,11 +157,11 @@ def unrolled(context, builder, kinds, values, width, rows):
 # --------------------------------------------------------------------------------------- a line, in four ways
 
 # x is the larger of two images and y the smaller, whichever of them is the layer's input. A line (pixels, channels)
-# holds a row of an image, or of several small ones side by side with zeros between. Of x K + S lines are held at a
+# holds a row of an image, or of several small ones side by side with zeros between. K + S lines of x are held at a
 # time, those under the kernel and the next: row r is x[r % (K + S)]. `top` is the row of x that the kernel's first one
-# falls on; outside the image everything is 0. What is a tile's columns or its sums has as many channels as fill whole
-# tiles, with zeros after the last. The weights that are multiplied come in `panels` of some of their columns: w_at says
-# where columns from f (or c) on begin in row p of the kernel, and how far it is to the next line of this panel.
+# falls on; outside the image everything is 0. What serves as a tile's columns or sums has its channels padded with
+# zeros to whole tiles. The weights to multiply by come in `panels`, some of their columns in each: w_at says where
+# the columns from f (or c) on begin in row p of the kernel, and how far it is to the next line of this panel.
 
 
 @compiled
@@ -225,7 +225,7 @@ def transposed_weights_line(y, x, top, H, S, w):
 
 @compiled
 def tiled(columns):
-    """So many columns, or as many more as fill whole tiles."""
+    """This many columns, rounded up to whole tiles."""
     for width in WIDTHS:
         if columns <= width:
             return width
@@ -267,7 +267,7 @@ def runs(row, line):
 
 @compiled
 def load(x, n, images, row, line, step):
-    """line[g*step + j, c] = x[n+g, row, j, c] for so many images g."""
+    """line[g*step + j, c] = x[n+g, row, j, c] for all g < images."""
     for g in range(images):
         pixels, to = runs(x[n + g, row], line[g * step :])
         for r in range(len(pixels)):
@@ -307,8 +307,8 @@ def store(line, step, b, relu, y, n, images, row):
 
 # ------------------------------------------------------------------- forward and backward, through all images
 
-# P rows of zeros are above x, and Q columns of them left of it. C' and F' are C and F with zeros to whole tiles.
-# What is called w (K,K,C,F') here are its `panels`.
+# P rows of zeros lie above x, and Q columns to its left. C' and F' are C and F padded with zeros to whole tiles.
+# What is called w (K,K,C,F') here is its `panels`.
 
 
 @compiled
@@ -332,7 +332,7 @@ def convolution(x, w, b, relu, S, P, Q, y):
 
 @compiled
 def convolution_backward(x, w, y, gy, relu, S, P, Q, gx, gw, gb):
-    """gx = scatter(gz, w), gw += correlate_weights(x, gz), gb += the sum of gz; gz is what of gy passes the ReLU.
+    """gx = scatter(gz, w), gw += correlate_weights(x, gz), gb += the sum of gz; gz is gy masked by the ReLU.
 
     w (K,K,F',C'), gw (K,K,C,F').
     """
@@ -377,7 +377,7 @@ def transposed_convolution(x, w, b, relu, S, P, Q, y):
 
 @compiled
 def transposed_convolution_backward(x, w, y, gy, relu, S, P, Q, gx, gw, gb):
-    """gx = correlate(gz, w), gw += correlate_weights(gz, x), gb += the sum of gz; gz is what of gy passes the ReLU.
+    """gx = correlate(gz, w), gw += correlate_weights(gz, x), gb += the sum of gz; gz is gy masked by the ReLU.
 
     w (K,K,C',F'), gw (K,K,F,C').
     """
@@ -422,7 +422,7 @@ def panels(w: np.ndarray, C: int, apart: bool = True) -> np.ndarray:
     """w (K,K,C or fewer,F) -> (G,K,K,C,width), the columns 0 to width, then the next ones; zeros where w has none.
 
     With `apart` a panel is as wide as a tile, which then reads numbers that lie together. In w its lines are F numbers
-    apart, and a cache has room for few at such addresses. To copy them does not pay for one image.
+    apart, and a cache has room for few at such addresses. Copying does not pay for a single image.
     """
     K, _, rows, F = w.shape
     width = min(tiled(F), WIDE) if apart else tiled(F)
@@ -435,7 +435,7 @@ def panels(w: np.ndarray, C: int, apart: bool = True) -> np.ndarray:
 
 
 def alike(*arrays: np.ndarray) -> tuple[np.ndarray, ...]:
-    """The arrays in one type that holds them all, each with its numbers one after the other in memory."""
+    """The arrays in one type that holds them all, each contiguous in memory."""
     return tuple(np.ascontiguousarray(a, np.result_type(*arrays)) for a in arrays)
 
 
@@ -450,7 +450,7 @@ def correlate(
 ) -> np.ndarray:  # fmt: skip
     """x (N,H,W,C), w (K,K,C,F) -> y (N,I,J,F); stride S, padding 'same' or 'valid'. The convolution of networks.
 
-    With b (F,) the bias is added, and with `relu` too what is then below 0 becomes 0. y is the array to write to.
+    With b (F,) a bias is added; with `relu`, what is then below 0 becomes 0. y is the array to write to.
     """
     x, w, b = alike(x, w, np.zeros(w.shape[3], w.dtype) if b is None else b)
     (N, H, W, C), (K, _, wanted, F) = x.shape, w.shape
@@ -458,9 +458,9 @@ def correlate(
         raise ValueError(f"correlate: x has {C} channels, wanted {wanted}, since w has the shape {w.shape}")
     size, before = places(H, W, K, S, padding)
     y = np.empty((N, *size, F), x.dtype) if y is None else y
-    if K == S == 1 and not relu:  # a product of matrices, for which BLAS needs no lines
+    if K == S == 1 and not relu:  # a matrix product, for which BLAS needs no lines
         np.matmul(x, w[0, 0], out=y)
-        y += np.tile(b, (W, 1))  # a line at a time, since a loop over three colours would be short
+        y += np.tile(b, (W, 1))  # a line at a time, since a loop over three colours is too short
     else:
         convolution(x, panels(w, C, N > 1), b, relu, S, *before, y)
     return y
@@ -476,7 +476,7 @@ def correlate_backward(
     if len(w) == S == 1 and not relu:
         np.matmul(gy[: len(gx)], w[0, 0].T, out=gx)
         gw[0, 0] = sum(image.reshape(-1, C).T @ g.reshape(-1, F) for image, g in zip(x, gy, strict=True))
-        lines = gy.sum((0, 1), np.result_type(np.float64, w))  # first, for the same reason
+        lines = gy.sum((0, 1), np.result_type(np.float64, w))  # first, as in `correlate`
         return lines.sum(0).astype(w.dtype)
     return backward(convolution_backward, x, w, y, gy, S, padding, relu, gx, gw)
 
@@ -486,7 +486,7 @@ def scatter(
 ) -> np.ndarray:  # fmt: skip
     """y (N,I,J,F), w (K,K,F,C) -> x (N,H,W,C) with size = (H,W): the adjoint of `correlate` with w (K,K,C,F), in x.
 
-    With b (C,) the bias is added, and with `relu` too what is then below 0 becomes 0. x is the array to write to.
+    With b (C,) a bias is added; with `relu`, what is then below 0 becomes 0. x is the array to write to.
     """
     y, w, b = alike(y, w, np.zeros(w.shape[3], w.dtype) if b is None else b)
     K, _, F, C = w.shape
@@ -568,8 +568,8 @@ def adam(p, g, m, v, decay1, gain1, decay2, gain2, rate, scale, eps):
 
     m = decay1*m + gain1*g;  v = decay2*v + gain2*g^2;  p -= rate * m / (sqrt(scale*v) + eps)
 
-    A moment below TINY, which moves nothing, becomes 0. Where a ReLU is off for good, its weights' moments would fall
-    on and on, and on numbers below 1e-38 a processor may take a hundred times as long.
+    A moment below TINY, which moves nothing, becomes 0. Where a ReLU is off for good, its weights' moments would keep
+    falling, and a processor may take a hundred times as long on numbers below 1e-38.
     """
     for k in range(p.size):
         mean, square = decay1 * m[k] + gain1 * g[k], decay2 * v[k] + gain2 * (g[k] * g[k])

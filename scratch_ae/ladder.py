@@ -1,6 +1,6 @@
 """A convolution with bias and ReLU, from seven loops to all cores: python -m scratch_ae.bench --ladder
 
-Each rung is one idea more than the rung before, and is compared with the loops before it is timed.
+Each rung adds one idea to the rung before, and is compared with the loops before it is timed.
 """
 
 from collections.abc import Callable
@@ -89,7 +89,7 @@ def on_threads(team: Team) -> Rung:
 
 
 def climb(threads: int) -> None:
-    """Print each rung's time and speed, for a convolution of 32 to 64 channels on 32 images of 64x64."""
+    """Print each rung's time and speed for a convolution, 32 -> 64 channels, on 32 images of 64x64."""
     rng = np.random.default_rng(0)
     large, small = case(rng, 32, 64, 64, 32, 64), case(rng, 1, 9, 8, 4, 6)
     expected = loops(*(a.astype(np.float64) for a in small))

@@ -4,9 +4,9 @@
 returns gx, its gradient in x; layers that have weights keep theirs in `gw` and `gb`. Nothing that is passed in is
 changed. Images are (N,H,W,C); weights and gradients have the type that the caller gives them (float32 in training).
 
-Look at the two convolutions side by side: the gradient in the input of each is the other one's forward. In
-`kernels.py` one sees it, where `convolution_backward` calls `scatter_line`, and `transposed_convolution_backward`
-calls `correlate_line`.
+Look at the two convolutions side by side: the gradient in the input of each is the other one's forward. You see it in
+`kernels.py`, where `convolution_backward` calls `scatter_line` and `transposed_convolution_backward` calls
+`correlate_line`.
 """
 
 import math
@@ -18,9 +18,9 @@ from .shapes import check, convolved, transposed
 
 
 def he(rng: np.random.Generator, shape: tuple[int, ...], fan_in: float, gain: float) -> np.ndarray:
-    """Normal weights of variance gain / fan_in, so that signals keep their size from layer to layer.
+    """Normal weights with variance gain / fan_in, so that signals keep their size from layer to layer.
 
-    gain is 2 where the inputs come from a ReLU, which has silenced half of them, and else 1 (He et al. 2015, 2.2).
+    gain is 2 where the inputs come from a ReLU, which silences half of them, otherwise 1 (He et al. 2015, 2.2).
     """
     return rng.normal(0, np.sqrt(gain / fan_in), shape)
 
@@ -56,7 +56,7 @@ class Conv2D:
     """Convolution, w (K,K,C,F), b (F,): x (N,H,W,C) -> y (N,I,J,F). Dumoulin & Visin 2016, chapters 1 and 2.
 
     With `relu` a ReLU follows inside the layer, where the numbers are still in the processor's cache. The `first` layer
-    of a network has no gx, an empty array: nobody asks for the loss's gradient in the image.
+    of a network returns an empty gx: nobody asks for the loss's gradient in the image.
     """
 
     array = staticmethod(fresh)

@@ -18,12 +18,12 @@ def loss(y: np.ndarray, target: np.ndarray, tv_weight: float, batch: int | None 
     """The loss of images y (N,H,W,C) in [0,1] against their targets, and its gradient in y (N,H,W,C).
 
     MSE is the mean of (y - target)^2, TV the mean over images, pixels and channels of sqrt(dx^2 + dy^2 + EPS^2) - EPS:
-    0 on a flat image, smooth everywhere, and independent of the number of images. `tv_weight` w is in [0,1]. Where
-    the images are a part of a larger batch, `batch` is its size, and the parts' losses and gradients add up to its.
+    0 on a flat image, smooth everywhere, and independent of the number of images. `tv_weight` w is in [0,1]. If the
+    images are part of a larger batch, `batch` is its size, and the parts' losses and gradients add up to its own.
     """
     if y.ndim != 4 or y.shape != target.shape:
-        raise ValueError(f"loss: prediction {y.shape} and target {target.shape}, wanted twice the same (N,H,W,C)")
-    if y.dtype.kind not in "fc":  # in whole numbers the factors below would be 0
+        raise ValueError(f"loss: prediction {y.shape} and target {target.shape}, wanted the same (N,H,W,C) for both")
+    if y.dtype.kind not in "fc":  # as integers the factors below would be 0
         raise ValueError(f"loss: the prediction is of type {y.dtype}, wanted floating-point numbers in [0,1]")
     count = (batch or len(y)) * math.prod(y.shape[1:])
     a, b, eps = (y.dtype.type(factor) for factor in ((1 - tv_weight) / count, tv_weight / count, EPS))

@@ -1,4 +1,4 @@
-"""The autoencoder: an encoder squeezes an image into a few numbers, a decoder draws it again from these."""
+"""The autoencoder: an encoder squeezes an image into a few numbers, a decoder draws it again from them."""
 
 import copy
 import math
@@ -40,22 +40,22 @@ def build(experiment: Experiment, rng: np.random.Generator) -> tuple[list[Layer]
     mirror(encoder, e.channels)
     mirror(decoder, e.latent)
     first.b = -0.5 * first.w.sum((0, 1, 2))  # as if mid-grey were 0: 0.15 dB more after 4,000 images
-    drawing.b = rng.normal(0, 0.3, math.prod(corner))  # or all ReLUs after it would bend at code 0, and there alone
+    drawing.b = rng.normal(0, 0.3, math.prod(corner))  # or all ReLUs after it would bend at code 0, and only there
     return encoder, decoder
 
 
 def mirror(layers: list[Layer], channels: int) -> None:
-    """Makes layers whose input has so many channels begin as a linear network, through which nothing is lost.
+    """Make these layers, whose input has `channels` channels, begin as a linear network that loses nothing.
 
-    Filters that a ReLU follows come in pairs, v and -v, and the next layer reads the difference of the two: since
+    Filters followed by a ReLU come in pairs, v and -v, and the next layer reads the difference of the two: since
     max(a, 0) - max(-a, 0) = a, a pair of ReLUs lets everything through, until training makes the two filters differ
     (Balduzzi et al. 2017, section 4). Where their number is odd, the last one is left as it is.
     """
-    paired, half = False, 0  # whether the channels that a layer reads are, and how many pairs
+    paired, half = False, 0  # whether a layer's input channels are, and how many pairs
     for layer in layers:
         if isinstance(layer, Weighted):
             w = layer.w
-            if isinstance(layer, Dense):  # which reads each channel once a pixel
+            if isinstance(layer, Dense):  # it reads each channel once per pixel
                 w = w.reshape(-1, channels, w.shape[-1])
             if paired:
                 w[..., half : 2 * half, :] = -w[..., :half, :]
@@ -66,10 +66,10 @@ def mirror(layers: list[Layer], channels: int) -> None:
 
 
 class AutoEncoder:
-    """A network of the shape that an `Experiment` gives, its weights drawn from a seed.
+    """A network of the shape an `Experiment` gives, its weights drawn from a seed.
 
     Images are (N, size, size, channels) in [0,1], codes (N, latent). Methods work on any number of images, in shards
-    over `threads` threads (by default one a processor). The network computes in `dtype`: float32, or float64 and
+    over `threads` threads (by default one per processor). The network computes in `dtype`: float32, or float64 and
     complex128 for the gradient checks. ValueError where a shape does not fit, naming the layer.
     """
 
@@ -147,7 +147,7 @@ class AutoEncoder:
             return sum(values), dict(zip(parts[0], self.team.map(total, parts[0]), strict=True))
 
     def first_not_finite(self, images: np.ndarray) -> str:
-        """Where a number that is not finite first appears on the way forward: the layer, and whether in its weights."""
+        """Where a non-finite number first appears in the forward pass: the layer, and whether in its weights."""
         y = images.astype(self.dtype, copy=False)
         for k, layer in enumerate(map(copy.copy, self.layers)):
             if not all(np.isfinite(array).all() for array in named([layer]).values()):

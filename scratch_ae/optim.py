@@ -1,4 +1,4 @@
-"""Adam: each parameter takes steps of its own length, from running means of its gradient and of its square."""
+"""Adam: each parameter takes steps of its own length, from running means of the gradient and of its square."""
 
 from collections.abc import Callable
 
@@ -10,7 +10,7 @@ from . import kernels
 class Adam:
     """Kingma & Ba 2015, algorithm 1, on the arrays of a dictionary, which it changes in place.
 
-    State in plain arrays: `m` and `v`, the moments by the same names as the parameters, and `t`, the steps taken.
+    State in plain arrays: `m` and `v`, the moments under the parameters' names, and `t`, the steps taken.
     """
 
     def __init__(self, parameters: dict[str, np.ndarray], beta1: float = 0.9, beta2: float = 0.999, eps: float = 1e-8):
@@ -25,7 +25,7 @@ class Adam:
     def step(self, gradients: dict[str, np.ndarray], rate: float, each: Callable = map) -> None:
         """One step down the gradients, which have the parameters' names and shapes, at this learning rate.
 
-        `each` is called like the built-in map; a Team's map takes the arrays to several threads.
+        `each` is called like the built-in map; a Team's map shares the arrays among threads.
         """
         for name, p in self.parameters.items():
             if gradients[name].shape != p.shape:
@@ -43,7 +43,7 @@ class Adam:
 
 
 def cooldown(rate: float, progress: float) -> float:
-    """The learning rate stays for half of the way and then falls to 0 in a straight line; progress goes from 0 to 1.
+    """The learning rate is constant for half the way, then falls linearly to 0; progress goes from 0 to 1.
 
     Hägele et al. 2024, section 3. With half a cosine, which falls all the way, 3,200 steps on 256 photographed roses
     ended at 25.1 dB, with this at 25.9: at a small rate little is learnt.

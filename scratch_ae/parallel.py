@@ -1,6 +1,6 @@
-"""Work for several threads: a batch in shards, or one array of the network after the other.
+"""Work for several threads: a batch in shards, or one array of the network after another.
 
-Whatever the threads' order, parts are added up in their own. So a result is the same to the bit for the same number of
+Parts are added up in their own order, whatever the threads'. So a result is the same to the bit for the same number of
 threads, and the same but for rounding for another.
 """
 
@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from threadpoolctl import ThreadpoolController
 
-ONE_AT_A_TIME = Lock()  # BLAS's number of threads is the whole process's: two teams would restore each other's
+ONE_AT_A_TIME = Lock()  # BLAS has one thread count per process: two teams would restore each other's
 NAME = "team of scratch_ae"  # of its threads
 
 Item = TypeVar("Item")
@@ -20,18 +20,18 @@ Result = TypeVar("Result")
 
 
 def shards(N: int, count: int) -> list[slice]:
-    """Slices that cut N images into so many nearly equal shards, none of them empty."""
+    """Slices that cut N images into up to `count` nearly equal shards, none empty."""
     count = max(1, min(count, N))
     return [slice(N * k // count, N * (k + 1) // count) for k in range(count)]
 
 
 def processors() -> int:
-    """The processors that this process may use."""
+    """How many processors this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class Team:
-    """Threads that wait for work: `threads` of them, by default one a processor."""
+    """`threads` threads that wait for work, by default one per processor."""
 
     def __init__(self, threads: int | None = None):
         self.threads = threads or processors()
@@ -39,9 +39,9 @@ class Team:
         self.blas = ThreadpoolController()
 
     def map(self, work: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
-        """The results of work(item), in order. Each thread takes one item after the other.
+        """The results of work(item), in order. Each thread takes one item after another.
 
-        Where there is only one item, the threads that would have nothing to do help BLAS with its products.
+        With only one item, the threads that would have nothing to do help BLAS with its products.
         RuntimeError if `work` itself calls a `map`: both would wait for each other for ever.
         """
         if current_thread().name.startswith(NAME):
@@ -54,7 +54,7 @@ class Team:
             for k in left:
                 results[k] = work(jobs[k])
 
-        of_blas = 1 if len(jobs) > 1 else self.threads  # or each thread's product would start threads again
+        of_blas = 1 if len(jobs) > 1 else self.threads  # or each thread's product would start more threads
         with ONE_AT_A_TIME, self.blas.limit(limits=of_blas, user_api="blas"):
             futures: list[Future[None]] = []
             try:

@@ -1,8 +1,8 @@
 """The network of an experiment in this package, in Keras and in PyTorch, each in a process of its own, for `bench`.
 
-A contender gets our weights, is checked against our loss and gradients, and then steps when it is told to. Keras keeps
-arrays as we do. With padding=1 the one zero that counts is before the image in PyTorch, and behind it here, so PyTorch
-works on images and kernels turned by half a turn: the same network, without a copy for the padding.
+A contender gets our weights, is checked against our loss and gradients, and then steps when told to. Keras lays out
+arrays as we do. With padding=1 the one zero that counts comes before the image in PyTorch and after it here, so PyTorch
+works on images and kernels rotated by half a turn: the same network, without a copy for the padding.
 """
 
 import contextlib
@@ -32,7 +32,7 @@ RATE = 1e-3
 
 class Contender(NamedTuple):
     gradients: Callable[[], tuple[float, list[np.ndarray]]]  # the loss, and the gradients in the framework's layout
-    step: Callable[[], Any]  # forward, loss, backward, Adam, on data that is in tensors already
+    step: Callable[[], Any]  # forward, loss, backward, Adam, on data already in tensors
     decode: Callable[[], Any]  # one code to one image
 
 
@@ -68,7 +68,7 @@ def keras(model: AutoEncoder, images: np.ndarray, how: str) -> Contender:
     x = layers.Conv2D(e.channels, 1, activation="sigmoid")(x)
     network, decoder = keras.Model(image, x), keras.Model(code, x)
     network.set_weights(for_keras(model, list(model.parameters().values())))
-    optimiser = keras.optimizers.Adam(RATE, epsilon=1e-12)  # added before the correction, not after it as ours
+    optimiser = keras.optimizers.Adam(RATE, epsilon=1e-12)  # added before the correction, not after as in ours
     data, one, w = tf.constant(images), tf.zeros((1, e.latent)), e.tv_weight
 
     def loss(true: Any, y: Any) -> Any:
@@ -108,7 +108,7 @@ def for_keras(model: AutoEncoder, arrays: list[np.ndarray]) -> list[np.ndarray]:
 
 
 def for_torch(model: AutoEncoder, arrays: list[np.ndarray]) -> list[np.ndarray]:
-    """Weights or gradients, in the order of `parameters`, as PyTorch lays them out for images turned by half a turn."""
+    """Weights or gradients, in the order of `parameters`, as PyTorch lays them out for images rotated half a turn."""
     e, found = model.experiment, list[np.ndarray]()
     side, channels = e.size // 2 ** len(e.filters), e.filters[-1]
     corner = np.arange(side * side * channels).reshape(side, side, channels)[::-1, ::-1].transpose(2, 0, 1).ravel()
@@ -240,13 +240,13 @@ def seconds(work: Callable[[], Any]) -> float:
 
 
 def peak_mib() -> float | None:
-    """The most memory that this process has had; what getrusage says includes the process that started it."""
+    """The peak memory of this process; what getrusage says includes the process that started it."""
     status = Path("/proc/self/status")
     return int(status.read_text().split("VmHWM:")[1].split()[0]) / 1024 if status.exists() else None
 
 
 def serve(name: str, job: str, threads: int) -> None:
-    """Be a contender: print how far off our loss and gradients we are, then answer questions until the pipe closes."""
+    """Be a contender: print how far loss and gradients are from ours, then answer questions until the pipe closes."""
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # whatever a framework prints is no answer
     arrays, header = checkpoint.read(job)

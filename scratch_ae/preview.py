@@ -1,4 +1,4 @@
-"""The tracked image while it is learnt: each frame is the true picture beside its present reconstruction.
+"""The tracked image while it is learnt: each frame is the true picture beside its current reconstruction.
 
 Which frames are kept is decided by step numbers alone, so that a run repeats to the bit; only the window looks at the
 clock. A window is a luxury: whatever goes wrong with it, training goes on and the frames are kept.
@@ -15,18 +15,18 @@ from PIL import Image, ImageDraw, ImageFont
 from . import UserError
 from .window import Window
 
-FIRST_INTERVAL = 8  # steps: a frame costs a fifth of a small step, and on larger ones all of them cost less than 2%
+FIRST_INTERVAL = 8  # steps: a frame costs a fifth of a small step; with larger steps all frames cost less than 2%
 MAX_FRAMES = 64
 SHARE = 0.02  # of the elapsed time, for frames and window together
 GAP, LINE, GROUND, INK, FONT = 16, 24, (250, 250, 248), (30, 30, 30), ImageFont.load_default(size=15)  # pixels, RGB
 
 
 class Preview:
-    """The tracked image and its present reconstruction, side by side, while it is being learnt.
+    """The tracked image and its current reconstruction, side by side, while it is being learnt.
 
-    image: float32 (H,W,C) in [0,1], C 1 or 3. mode: "auto" and "window" open a window, or else say why not in one line
+    image: float32 (H,W,C) in [0,1], C 1 or 3. mode: "auto" and "window" open a window, or say why not in one line
     through report; "off" does not. frames: uint8 (height,width,3) RGB, taken at steps, multiples of interval. seconds:
-    time spent in here. Raises UserError for another mode.
+    time spent here. Raises UserError for any other mode.
     """
 
     def __init__(self, image: np.ndarray, title: str, mode: str = "auto",
@@ -34,7 +34,7 @@ class Preview:
         if mode not in ("auto", "window", "off"):
             raise UserError(f"--preview {mode} is unknown: choose auto, window or off")
         self.image, self.title, self.report = image, title, report
-        self.kept: list[tuple[int, str, np.ndarray]] = []  # step, what is said below, reconstruction in 8 bits
+        self.kept: list[tuple[int, str, np.ndarray]] = []  # step, text below, reconstruction in 8 bits
         self.interval = FIRST_INTERVAL
         self.seconds = 0.0
         self.begun = self.entered = time.perf_counter()  # here, and wanted
@@ -57,7 +57,7 @@ class Preview:
         return self.due(step) or (self.open and self.seconds <= SHARE * (self.entered - self.begun))
 
     def show(self, reconstruction: np.ndarray, step: int, epoch: int, loss: float, last: bool = False) -> None:
-        """Put the frame of this reconstruction, shaped as the image, into the window, and keep it if due or the last.
+        """Show the frame of this reconstruction, shaped like the image, in the window; keep it if due or the last.
 
         To be called after wanted.
         """

@@ -37,7 +37,7 @@ def zeros_before(H: int, K: int, S: int, padding: str) -> int:
     """The zeros on the left: as many as on the right, or one fewer."""
     if padding == "valid":
         return 0
-    last = (output_size(H, K, S, padding) - 1) * S + K  # where the last kernel ends when no zero is before
+    last = (output_size(H, K, S, padding) - 1) * S + K  # where the last kernel ends with no zeros before
     return max(last - H, 0) // 2
 
 

@@ -1,4 +1,4 @@
-"""A run: all that training changes, saved so that it goes on to the bit, and the loop that changes it."""
+"""A run: all that training changes, saved so that it resumes to the bit, and the loop that changes it."""
 
 import errno
 import json
@@ -35,10 +35,10 @@ except ImportError:  # Windows, where two runs in one folder are not noticed
     fcntl = None  # type: ignore[assignment]
 
 EVALUATED = 128  # images of each part, after an epoch
-HUNDREDTH, STEPS = 0.01, 500  # of the way, or steps, after which an epoch's end is evaluated anew
+HUNDREDTH, STEPS = 0.01, 500  # of the way, or steps, before an epoch's end is evaluated again
 CACHE = Path("data/.cache")  # hidden, or in data/ itself it would be taken for a species
-# Of Adam: its mean square remembers 100 steps, not the usual 1000. After 8,000 steps 252 photographed sunflowers had
-# 18.1 dB in place of 17.8, after 2,800 steps 512 irises and calendulas had 23.0 in place of 22.7.
+# Adam's mean square remembers 100 steps, not the usual 1000. After 8,000 steps 252 photographed sunflowers had
+# 18.1 dB instead of 17.8; after 2,800 steps 512 irises and calendulas had 23.0 instead of 22.7.
 BETA2 = 0.99
 SAVED = 1000  # steps from one checkpoint to the next within an epoch: a few minutes
 
@@ -51,7 +51,7 @@ class Run:
         self.data, self.seed, self.preset = data, options.seed, options.preset
         training, held_out = split(image_files(species_folders(data, e.species)))
         self.limits = Limits(e, options)
-        self.say_once = cache(say)  # of files that cannot be used: each is named once
+        self.say_once = cache(say)  # for unusable files: each is named once
         self.generator = ImageGenerator(training, e.size, e.batch_size, options.seed, e.channels, e.augment,
                                         report=self.say_once)  # fmt: skip
         if not options.no_cache and self.limits.progress(len(self.generator), 1) < 1:  # pictures are needed twice
@@ -62,7 +62,7 @@ class Run:
         self.parts["held_out"], _ = load_images(held_out, e.size, e.channels, EVALUATED, report=self.say_once)
         print(f"{len(training)} files to learn from, {len(held_out)} held out.")
         if not held_out:
-            print("With a single image none can be held out, so nothing will tell whether more than it is learnt.")
+            print("With a single image none can be held out, so nothing will show whether more than it is learnt.")
         if not files:
             raise UserError(f"none of the {len(training)} training images in {data} can be used; give other pictures")
         if options.track:
@@ -78,12 +78,12 @@ class Run:
         self.all = {"training": training, "held_out": held_out}
         self.files = fingerprint(training + held_out)
         self.track = str(options.track.resolve()) if options.track else None
-        self.epoch, self.batches, self.loss = 1, 0, math.nan  # where training is: batches of this epoch are learnt
-        self.evaluated = [0.0, 0]  # when it was the last time: part of the way, and step
+        self.epoch, self.batches, self.loss = 1, 0, math.nan  # where training is: batches learnt in this epoch
+        self.evaluated = [0.0, 0]  # when it last was: part of the way, and step
 
     def open(self, out: Path) -> None:
-        """Take the folder of the results for this run alone, open its log, and start the clock."""
-        self.limits.start = time.perf_counter()  # minutes are those of training
+        """Reserve the results folder for this run alone, open its log, and start the clock."""
+        self.limits.start = time.perf_counter()  # minutes count training only
         try:
             out.mkdir(parents=True, exist_ok=True)
             self.log = open(out / "log.jsonl", "a", buffering=1)  # noqa: SIM115  (it stays open as long as the run)
@@ -100,16 +100,16 @@ class Run:
                 pass
 
     def cut_log(self, keep: int) -> None:
-        """Leave the first `keep` lines of the log."""
+        """Cut the log to its first `keep` lines."""
         lines = (self.out / "log.jsonl").read_bytes().splitlines(keepends=True)[:keep]
         os.truncate(self.out / "log.jsonl", len(b"".join(lines)))
         self.lines = len(lines)
 
     def begin(self, out: Path, overwrite: bool) -> None:
-        """Make the folder of the results, or empty it, and begin the log."""
+        """Make the results folder, or empty it, and begin the log."""
         self.open(out)
         if checkpoint.there(out) and not overwrite:  # since we looked, another run has ended there
-            raise UserError(f"{out} holds a trained network by now. Choose another folder with --out.")
+            raise UserError(f"{out} holds a trained network now. Choose another folder with --out.")
         for name in (checkpoint.NAME, checkpoint.BEFORE, "tracked.webp"):
             (out / name).unlink(missing_ok=True)
         for name in PICTURES:
@@ -120,13 +120,13 @@ class Run:
         self.write(version=__version__, experiment=experiment, seed=self.seed, threads=threads, images=images)
 
     def resume(self, out: Path, arrays: dict[str, np.ndarray], header: dict[str, Any]) -> None:
-        """Go on from what `save` wrote. UserError where the pictures are others."""
+        """Go on from what `save` wrote. UserError if the pictures differ."""
         if header["files"] != self.files:
             raise UserError(f"the pictures in {self.data} are not those that the run in {out} began with; name their "
                             "folder with --data, or begin anew with another --out")  # fmt: skip
         self.open(out)
         if checkpoint.read(out / checkpoint.NAME)[1]["t"] != header["t"]:  # since we looked
-            raise UserError(f"another run has gone on in {out}. Give the command again.")
+            raise UserError(f"another run has continued in {out}. Run the command again.")
         self.cut_log(header["log"])
         for name, parameter in self.model.parameters().items():
             parameter[...] = arrays[name]
@@ -134,12 +134,12 @@ class Run:
         self.adam.t, self.loss = header["t"], header["loss"]
         self.epoch, self.batches = header["epoch"], header["batches"]
         part, step = header["evaluated"]
-        self.evaluated = [min(part, self.done()), step]  # of a longer way, if there is now more to learn
+        self.evaluated = [min(part, self.done()), step]  # a smaller part, if there is now more to learn
         self.generator.unusable = {self.generator.files[k]: why for k, why in header["unusable"]}
         self.preview.restore(arrays["frames"], header["frames"])
 
     def save(self) -> None:
-        """The whole state: parameters under their names, Adam's moments under m. and v. in front of them."""
+        """The whole state: parameters under their names, Adam's moments with m. or v. before the name."""
         arrays = dict(self.model.parameters())
         if not all(np.isfinite(array).all() for array in arrays.values()):
             self.diverged("not all weights are finite")
@@ -172,7 +172,7 @@ class Run:
         raise UserError(f"{what} after {self.adam.t} steps; try a --learning-rate below {rate:.2g}{where}")
 
     def evaluate(self, epoch: int, all_of_them: bool = False) -> dict[str, dict[str, float]]:
-        """Mean PSNR and SSIM of each part at the present weights: over its fixed images, or over all, streamed."""
+        """Mean PSNR and SSIM of each part at the current weights: over its fixed images, or over all, streamed."""
         e, quality = self.experiment, dict[str, dict[str, float]]()
         for name, images in self.parts.items():
             if not len(images):
@@ -185,7 +185,7 @@ class Run:
             values = np.concatenate([self.qualities(batch) for batch in batches], axis=1)
             count = {"images": values.shape[1]} if all_of_them else {}
             quality[name] = count | dict(zip(("psnr", "ssim"), values.mean(axis=1).tolist(), strict=True))
-            if math.isnan(quality[name]["psnr"]):  # of a picture drawn to the bit it is infinite
+            if math.isnan(quality[name]["psnr"]):  # it is infinite for a picture drawn exactly
                 self.diverged(f"the PSNR is {quality[name]['psnr']}")
         self.write(step=self.adam.t, epoch=epoch, **({"all": quality} if all_of_them else quality))
         words = (f"{n.replace('_', ' ')} {r['psnr']:5.2f} dB, SSIM {r['ssim']:.3f}" for n, r in quality.items())
@@ -193,7 +193,7 @@ class Run:
         return quality
 
     def qualities(self, true: np.ndarray) -> np.ndarray:
-        """PSNR and SSIM of each image (N,H,W,C) beside what the network makes of it: (2, N)."""
+        """PSNR and SSIM of images (N,H,W,C) against what the network makes of them: (2, N)."""
         predicted = self.model.reconstruct(true)
 
         def measure(shard: slice) -> tuple[np.ndarray, np.ndarray]:  # of a few images, which stay in the cache
@@ -202,23 +202,23 @@ class Run:
         return np.concatenate(self.model.team.map(measure, shards(len(true), -(-len(true) // FEW))), axis=1)
 
     def show(self, last: bool = False) -> None:
-        """Draw the tracked image as the network now does, where the preview wants it."""
+        """Draw the tracked image as the network now does, if the preview wants it."""
         if self.preview.wanted(self.adam.t) or last:
             drawn = self.model.reconstruct(self.preview.image[None])[0]
             self.preview.show(drawn, self.adam.t, self.epoch, self.loss, last)
 
     def done(self) -> float:
-        """How far it is, from 0 to 1."""
+        """Progress, from 0 to 1."""
         return self.limits.progress(self.adam.t, self.epoch - 1 + self.batches / len(self.generator))
 
     def write(self, **entry: object) -> None:
-        """One line of the log; 'time' is the one field that differs when a run is repeated."""
+        """Write a line of the log; only its 'time' differs when a run is repeated."""
         self.log.write(json.dumps({**entry, "time": round(time.time(), 3)}) + "\n")
         self.lines += 1
 
 
 class Limits:
-    """How far training is, from 0 to 1: by epochs, steps or minutes, whichever is nearest to its end."""
+    """Training's progress, from 0 to 1: by epochs, steps or minutes, whichever is nearest its end."""
 
     def __init__(self, experiment: Experiment, options: Namespace):
         self.steps, self.minutes = options.steps, options.minutes
@@ -233,27 +233,27 @@ class Limits:
 
 
 def train(run: Run) -> int:
-    """Train until a limit or a signal, and return its number or 0; evaluate and save after epochs, and at the end."""
+    """Train until a limit or a signal, and return the signal or 0; evaluate and save after epochs, and at the end."""
     quality, done = "", run.done()
     with Stop() as stop, Progress(done) as bar:
-        while run.adam.t == 0 or (done < 1 and not stop.signal):  # one batch at least, so that there is what to save
+        while run.adam.t == 0 or (done < 1 and not stop.signal):  # at least one batch, so there is something to save
             whole, done = learn(run, bar, stop, quality), run.done()
             if stop.signal and done < 1:
                 break
             epoch = run.epoch
             if whole:
                 run.epoch, run.batches = run.epoch + 1, 0
-                done = run.done()  # where files were skipped, an epoch ends before its time
+                done = run.done()  # if files were skipped, an epoch ends early
             part, steps = done - run.evaluated[0], run.adam.t - run.evaluated[1]
             if done == 1 or part > 0.99 * HUNDREDTH or steps >= STEPS:  # 100 epochs are hundredths but for rounding
                 quality = f" PSNR {judge(run, epoch, done):.1f}"
-        if done == 1 and run.evaluated[1] < run.adam.t:  # it goes on with fewer steps to do than it had done
+        if done == 1 and run.evaluated[1] < run.adam.t:  # resumed with a limit below the steps already done
             judge(run, run.epoch, done)
         if stop.signal:
             if run.adam.t > run.evaluated[1]:  # an evaluation is saved with its step
                 run.save()  # first, since a run that goes on from here knows nothing of the evaluation
                 run.evaluate(run.epoch)
-            say("Stopped and saved; now the figures are drawn. Ctrl-C once more ends at once.")
+            say("Stopped and saved; drawing the figures now. Press Ctrl-C again to quit at once.")
         run.show(last=True)
     return stop.signal
 
@@ -289,7 +289,7 @@ class Stop:
     """Inside, the first Ctrl-C or SIGTERM only sets `signal`; a second one ends the program at once."""
 
     def __enter__(self) -> "Stop":
-        ours = threading.current_thread() is threading.main_thread()  # no other thread is asked
+        ours = threading.current_thread() is threading.main_thread()  # only it may set handlers
         self.signal, signals = 0, (signal.SIGINT, signal.SIGTERM) if ours else ()
         self.before = {number: signal.signal(number, self.come) for number in signals}
         return self
@@ -305,13 +305,13 @@ class Stop:
 
 
 class Progress:
-    """A bar with the time left on a terminal; elsewhere a line every half minute. It begins where `done` says."""
+    """On a terminal a bar with the time left; elsewhere a line every half minute. It begins at `done`."""
 
     def __init__(self, done: float = 0) -> None:
-        terminal = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"  # which cannot write over a line
+        terminal = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"  # which cannot overwrite a line
         layout = "{percentage:3.0f}%|{bar}| {elapsed}<{remaining}{postfix}"
         self.bar = tqdm(total=1.0, initial=done, bar_format=layout, disable=not terminal, dynamic_ncols=True,
-                        delay=0.5)  # which draws nothing for what is over at once
+                        delay=0.5)  # which draws nothing for what ends at once
         self.start, self.first = time.perf_counter(), done
         self.last = self.start
 
@@ -332,7 +332,7 @@ class Progress:
 
 
 def say(line: str) -> None:
-    """A line that does not run into the bar; and if nobody reads any more, training goes on."""
+    """Print a line clear of the bar; if nobody reads any more, training goes on."""
     try:
         tqdm.write(line)
         sys.stdout.flush()

@@ -8,7 +8,7 @@ Names used in every file: N images, H height, W width, C channels in, F filters 
 def convolved(size: int, K: int, S: int, padding: str) -> tuple[int, int]:
     """Output size of a convolution, and the zeros before the input, along one axis.
 
-    'same' gives ceil(size / S): the zeros that this needs are split evenly, an odd one goes after (as Keras does).
+    'same' gives ceil(size / S): the zeros that this needs are split evenly, an odd one goes after (as in Keras).
     'valid' pads nothing, and raises ValueError where the kernel does not fit.
     """
     check(K, S, padding)

@@ -25,24 +25,24 @@ OVERRIDES = ("batch_size", "learning_rate", "tv_weight", "latent", "kernel_size"
 def parser() -> Parser:
     p = Parser(prog="python -m scratch_ae.train", description="Train an experiment and draw its pictures.")
     p.add_argument("experiment", help=", ".join(EXPERIMENTS))
-    p.add_argument("--data", type=Path, metavar="DIR", help="folder that holds one folder of pictures a species")
+    p.add_argument("--data", type=Path, metavar="DIR", help="folder that holds one folder of pictures per species")
     p.add_argument("--out", type=Path, metavar="DIR", help="folder for the results (runs/EXPERIMENT)")
     p.add_argument("--preset", choices=tuple(PRESETS), help="quick takes minutes (the default), full hours")
-    p.add_argument("--epochs", type=int, metavar="N", help="train for so many passes over the training images, in all")
-    p.add_argument("--steps", type=int, metavar="N", help="train for so many batches, in all")
+    p.add_argument("--epochs", type=int, metavar="N", help="train for so many passes over the training images in total")
+    p.add_argument("--steps", type=int, metavar="N", help="train for so many batches in total")
     p.add_argument("--minutes", type=float, metavar="M", help="train for so long, from now")
-    p.add_argument("--resume", action="store_true", help="go on with the run in the folder")
-    p.add_argument("--batch-size", type=int, metavar="B", help="images a step")
+    p.add_argument("--resume", action="store_true", help="continue the run in the folder")
+    p.add_argument("--batch-size", type=int, metavar="B", help="images per step")
     p.add_argument("--learning-rate", type=float, metavar="L", help="of Adam, at the start")
-    p.add_argument("--tv-weight", type=float, metavar="W", help="weight of the total variation in the loss, 0 to 1")
-    p.add_argument("--latent", type=int, metavar="K", help="numbers that an image is squeezed into")
+    p.add_argument("--tv-weight", type=float, metavar="W", help="weight of total variation in the loss, 0 to 1")
+    p.add_argument("--latent", type=int, metavar="K", help="numbers an image is squeezed into")
     p.add_argument("--kernel-size", type=int, metavar="3|4", help="of the transposed convolutions")
     p.add_argument("--augment", action="store_true", default=None, help="mirror and shift the images at random")
     p.add_argument("--seed", type=int, metavar="S", help="of the weights and of the order of images (0)")
-    p.add_argument("--threads", type=int, metavar="T", help="threads that compute (one a processor)")
+    p.add_argument("--threads", type=int, metavar="T", help="threads that compute (one per processor)")
     p.add_argument("--track", type=Path, metavar="FILE", help="the picture to watch (the first training image)")
     p.add_argument("--preview", choices=("auto", "window", "off"), default="auto", help="a window for it (auto)")
-    p.add_argument("--no-cache", action="store_true", help="decode the pictures in each epoch, and keep none on disk")
+    p.add_argument("--no-cache", action="store_true", help="decode the pictures in every epoch, and keep none on disk")
     p.add_argument("--overwrite", action="store_true", help="replace an earlier run in the same folder")
     p.add_argument("--version", action="version", version=f"scratch_ae {__version__}")
     return p
@@ -89,22 +89,22 @@ def main(arguments: list[str]) -> int:
 
 
 def best_held_out(out: Path) -> str:
-    """A sentence on when held-out images came out best, if they were better than at the end by 0.1 dB."""
+    """A sentence on when held-out images came out best, if at least 0.1 dB better than at the end."""
     log = [json.loads(line) for line in (out / "log.jsonl").read_text().splitlines()]
     found = [(entry["held_out"]["psnr"], entry["epoch"]) for entry in log if "held_out" in entry]
     if not found or max(found)[0] < found[-1][0] + 0.1:
         return ""
     psnr, epoch = max(found)
-    return f" Held-out images came out best after epoch {epoch}, at {psnr:.2f} dB; since then it memorises."
+    return f" Held-out images came out best after epoch {epoch}, at {psnr:.2f} dB; since then it has been memorising."
 
 
 # ---- before ---------------------------------------------------------------------------------------------------------
 
 
 def understood(options: Namespace) -> tuple[Experiment, Path]:
-    """The experiment with what the options override, and the folder of the results. UserError: a mistake."""
+    """The experiment with the options applied, and the results folder. UserError: a mistake."""
     if options.experiment not in EXPERIMENTS:
-        raise UserError(f"there is no experiment {options.experiment!r}, take one of: {', '.join(EXPERIMENTS)}")
+        raise UserError(f"there is no experiment {options.experiment!r}; choose one of: {', '.join(EXPERIMENTS)}")
     for name, least in (("steps", 1), ("threads", 1), ("seed", 0)):
         if (value := getattr(options, name)) is not None and value < least:
             raise UserError(f"--{name} must be at least {least}, got {value}")
@@ -120,13 +120,13 @@ def understood(options: Namespace) -> tuple[Experiment, Path]:
     if options.resume and options.overwrite:
         raise UserError("--resume goes on with a run and --overwrite replaces it: give one of the two")
     if checkpoint.there(out) and not (options.overwrite or options.resume):
-        raise UserError(f"{out} holds a trained network. Go on with it by --resume, replace it by --overwrite, or "
+        raise UserError(f"{out} holds a trained network. Continue it with --resume, replace it with --overwrite, or "
                         "choose another folder with --out.")  # fmt: skip
     return experiment, out
 
 
 def resumed(options: Namespace, out: Path) -> tuple[dict[str, np.ndarray], dict]:
-    """Arrays and header of the checkpoint to go on from. UserError where it is not this experiment's, or damaged."""
+    """Arrays and header of the checkpoint to go on from. UserError if it is damaged or not this experiment's."""
     file, before = out / checkpoint.NAME, out / checkpoint.BEFORE
     try:
         arrays, header = checkpoint.read(file)
@@ -135,7 +135,7 @@ def resumed(options: Namespace, out: Path) -> tuple[dict[str, np.ndarray], dict]
             raise
         what = problem if file.exists() else f"There is no {file}."
         raise UserError(f"{what} The checkpoint before it is {before}: copy that to {file.name}.") from None
-    if "evaluated" not in header:  # a mere network, or a run of before there were presets
+    if "evaluated" not in header:  # a mere network, or a run from before presets
         raise UserError(f"{file} holds a network, but no run that scratch_ae {__version__} can go on with")
     if newer(header["version"]):
         raise UserError(f"{file} was written by scratch_ae {header['version']}; this is {__version__}: install that")
@@ -151,10 +151,10 @@ def resumed(options: Namespace, out: Path) -> tuple[dict[str, np.ndarray], dict]
 
 
 def as_begun(options: Namespace, header: dict, file: Path) -> Experiment:
-    """The experiment that a run was begun with; fills in those of the options that were not given."""
+    """The experiment that a run was begun with; fills in the options that were not given."""
     if not (options.steps or options.epochs or options.minutes):
         options.steps, options.epochs, options.minutes = header["limits"]
-        if header["evaluated"][0] == 1:  # it is finished, and minutes would begin anew
+        if header["evaluated"][0] == 1:  # it is finished, and minutes would start over
             options.steps = header["t"]
     options.data = options.data or Path(header["data"])
     options.seed, options.preset = header["seed"], header["preset"]
@@ -165,13 +165,13 @@ def as_begun(options: Namespace, header: dict, file: Path) -> Experiment:
 
 
 def newer(version: str) -> bool:
-    """Whether a version is later than ours; numbers are compared, anything else in it is not."""
+    """Whether a version is later than ours; only its numbers are compared."""
     ours, other = ([int(part) for part in v.split(".") if part.isdigit()] for v in (__version__, version))
     return other > ours
 
 
 def describe(experiment: Experiment, preset: str, limits: Limits) -> None:
-    """Print the experiment, saying what was overridden in it, and how long it will be trained."""
+    """Print the experiment, marking what was overridden, and how long it will be trained."""
     usual = asdict(PRESETS[preset][experiment.name])
     parts = []
     for name, value in asdict(experiment).items():
@@ -185,7 +185,7 @@ def describe(experiment: Experiment, preset: str, limits: Limits) -> None:
 
 
 def find_data(experiment: Experiment) -> Path:
-    """data/flowers where the species are there, or else the garden in data/garden, rendered now where it is not yet."""
+    """data/flowers if the species are there, else the garden in data/garden, rendered now if it is not there yet."""
     photographs, rendered = Path("data/flowers"), Path("data/garden")
     with contextlib.suppress(UserError):  # they are not there
         species_folders(photographs, experiment.species)
@@ -198,7 +198,7 @@ def find_data(experiment: Experiment) -> Path:
         with Progress() as bar:
             garden.plant(rendered, species, GARDEN, progress=bar.update)
     except OSError as problem:
-        raise UserError(f"{problem}. Work in a folder that is yours, or name pictures with --data.") from None
+        raise UserError(f"{problem}. Work in a folder you can write to, or name pictures with --data.") from None
     return rendered
 
 

@@ -1,7 +1,7 @@
-"""A window, by OpenCV, that never ends the training: whatever is wrong with the display or with OpenCV is one line.
+"""An OpenCV window that never ends the training: whatever is wrong with the display or with OpenCV costs one line.
 
-OpenCV aborts the whole process where there is no display, or where its X server hangs up. So the server is asked first,
-over a connection of our own, and watched by that.
+OpenCV aborts the whole process if there is no display, or if its X server hangs up. So the server is asked first, over
+a connection of our own, and watched through it.
 """
 
 import contextlib
@@ -25,14 +25,14 @@ class Window:
     def __init__(self, title: str, frame: np.ndarray, report: Callable[[str], None]):
         self.title, self.report = title, report
         self.cv2: Any = None  # the module, while the window is open
-        self.hung_up: Callable[[], Any] = lambda: False  # has the X server? to draw on it then would end the process
+        self.hung_up: Callable[[], Any] = lambda: False  # has the X server? drawing on it then would end the process
         try:
             if sys.platform == "linux":
                 self.hung_up = connect_to_display()
             import cv2
 
             if not cv2.currentUIFramework():
-                raise ImportError("this OpenCV has no windows, as opencv-python-headless has none")
+                raise ImportError("this OpenCV has no windows, as opencv-python-headless does")
             cv2.namedWindow(title, cv2.WINDOW_AUTOSIZE | cv2.WINDOW_GUI_NORMAL)  # no toolbar
         except Exception as error:  # whatever a half-installed OpenCV raises must not end the training
             why = " ".join(str(error).split())
@@ -43,7 +43,7 @@ class Window:
             self.show(frame)
 
     def show(self, frame: np.ndarray) -> None:
-        """Show the frame and look at what the user did. A window once closed is never opened again: imshow would."""
+        """Show the frame and see what the user did. Once closed, a window stays closed: imshow would reopen it."""
         with contextlib.suppress(self.cv2.error):  # also how OpenCV says that the user has closed it
             if not self.hung_up() and self.cv2.getWindowProperty(self.title, self.cv2.WND_PROP_VISIBLE) >= 1:
                 self.cv2.imshow(self.title, np.ascontiguousarray(frame[:, :, ::-1]))  # OpenCV wants BGR
@@ -61,7 +61,7 @@ class Window:
 
 
 def connect_to_display() -> Callable[[], Any]:
-    """Tells whether the X server has hung up. OSError: why there can be no window; OpenCV would abort the process."""
+    """Returns a test of whether the X server has hung up. OSError: why there can be no window; OpenCV would abort."""
     if not os.environ.get("DISPLAY"):
         raise OSError(NO_DISPLAY)
     if "xcb" not in (platform := os.environ.get("QT_QPA_PLATFORM") or "xcb"):

@@ -34,7 +34,7 @@ def test_an_old_checkpoint_stays_whole_when_writing_the_next_one_fails(tmp_path)
 def test_what_is_no_checkpoint_is_refused_in_a_sentence(tmp_path, content):
     file = tmp_path / "a.npz"
     file.write_bytes(content)
-    with pytest.raises(UserError, match=r"a\.npz is no checkpoint, or is damaged"):
+    with pytest.raises(UserError, match=r"a\.npz is not a checkpoint or is damaged"):
         checkpoint.read(file)
 
 

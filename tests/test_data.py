@@ -589,7 +589,7 @@ def test_nothing_usable(tmp_path: Path) -> None:
     ({"size": 0}, "size must be a whole number of 1 or more, not 0"),
     ({"batch_size": 0}, "batch size must be a whole number of 1 or more, not 0"),
     ({"batch_size": -3}, "batch size must be .* not -3"),
-    ({"batch_size": 4}, "batch size 4 is more than the 3 images: take less or add some"),
+    ({"batch_size": 4}, "batch size 4 is more than the 3 images: use fewer or add some"),
     ({"seed": -1}, "seed must be a whole number of 0 or more, not -1"),
     ({"prefetch": 0}, "prefetch must be a whole number of 1 or more, not 0"),
     ({"channels": 2}, r"channels must be 3 \(RGB\) or 1 \(grey\), not 2"),

@@ -92,7 +92,7 @@ def test_all_ways_end_in_the_same_layout(here, kaggle, capsys):
     assert (here / "set.zip").exists()
     printed = capsys.readouterr().out
     assert "      3 rose\n" in printed
-    assert "      6 pictures in all\n" in printed
+    assert "      6 pictures in total\n" in printed
     assert "python -m scratch_ae.train rose --data c/flowers" in printed
 
 
@@ -167,7 +167,7 @@ def test_more_than_a_set_of_pictures_can_weigh_is_refused(here, monkeypatch):
     zipped(here / "a.zip", {f"rose/{k}.jpg": b"\0" * 10_000_000 for k in range(3)})
     assert (here / "a.zip").stat().st_size < 100_000
     monkeypatch.setattr(download, "BYTES", 20_000_000)
-    with pytest.raises(UserError, match=r"holds 3 files of 0\.0 GB together, too much"):
+    with pytest.raises(UserError, match=r"holds 3 files of 0\.0 GB in all, too much"):
         run("--archive", "a.zip")
     monkeypatch.setattr(download, "BYTES", 40_000_000)
     monkeypatch.setattr(download, "FILES", 2)
@@ -206,7 +206,7 @@ def test_damaged_archives_are_refused_and_leave_nothing(here, how):
     content = zipped(here / "a.zip", TREE).read_bytes()
     (here / "a.zip").write_bytes(damaged(content, how))
     assert (here / "a.zip").read_bytes() != content
-    with pytest.raises(UserError, match=r"a\.zip is no zip file, or is damaged .*Get it anew"):
+    with pytest.raises(UserError, match=r"a\.zip is not a zip file, or is damaged .*Get it again"):
         run("--archive", "a.zip")
     assert set(tree(here)) == {"a.zip"}
 
@@ -220,7 +220,7 @@ def test_links_in_a_folder_are_not_followed_and_told(here, capsys):
     (here / "there/iris").symlink_to(here / "secret")
     run("--folder", "there")
     assert set(tree(here / "data/flowers")) == {"rose/a.jpg"}
-    assert "2 links and other things that are no files were left out of there." in capsys.readouterr().out
+    assert "2 links and other non-files were left out of there." in capsys.readouterr().out
 
 
 # ---- what goes wrong ------------------------------------------------------------------------------------------------
@@ -230,11 +230,11 @@ def test_links_in_a_folder_are_not_followed_and_told(here, capsys):
     ("said", "message"),
     [
         ("Max retries exceeded (Failed to resolve 'api.kaggle.com')", "cannot be reached: are you online"),
-        ("ConnectionResetError: Connection reset by peer", "broke off. What has come is kept"),
-        ("HTTPSConnectionPool: Read timed out.", "broke off"),
+        ("ConnectionResetError: Connection reset by peer", "was lost. What has arrived is kept"),
+        ("HTTPSConnectionPool: Read timed out.", "connection to Kaggle was lost"),
         ("401 Client Error: Unauthorized for url: https://", "wants a login .* run `kaggle auth login`"),
         ("Authentication required to call the Kaggle API.\n\nFirst, you will need", "wants a login"),
-        ("403 Client Error: Forbidden for url: https://", "forbids l3llff/flowers: it is private"),
+        ("403 Client Error: Forbidden for url: https://", "denies access to l3llff/flowers: it is private"),
         ("404 Client Error: Not Found for url: https://", "there is no l3llff/flowers on Kaggle: .* removed"),
         ("429 Client Error: Too Many Requests", "wait an hour"),
         ("OSError: [Errno 28] No space left on device", "the disk is full"),
@@ -245,7 +245,7 @@ def test_every_failure_says_what_happened_and_what_to_do(here, kaggle, said, mes
     kaggle.setenv("KAGGLE_SAYS", said)
     with pytest.raises(UserError, match=message) as error:
         run()
-    assert "give the file to --archive. Without photographs, training renders its own flowers." in str(error.value)
+    assert "pass the file with --archive. Without photographs, training renders its own flowers." in str(error.value)
     assert not any((here / "data").iterdir())
 
 
@@ -254,7 +254,7 @@ def test_what_has_come_is_kept_when_the_connection_breaks_off(here, kaggle):
     half.parent.mkdir(parents=True)
     half.write_bytes(b"PK, and no more")
     kaggle.setenv("KAGGLE_SAYS", "ConnectionError: Connection broken")
-    with pytest.raises(UserError, match="What has come is kept: give the command again"):
+    with pytest.raises(UserError, match="What has arrived is kept: run the command again"):
         run()
     assert half.exists()
 
@@ -267,7 +267,7 @@ def test_without_kaggle_it_says_how_to_get_it(here, monkeypatch):
 
 @pytest.mark.parametrize("dataset", ["flowers", "a/b/c", "/flowers", "l3llff/"])
 def test_a_dataset_has_an_owner_and_a_name(here, dataset):
-    with pytest.raises(UserError, match="OWNER/NAME, as l3llff/flowers"):
+    with pytest.raises(UserError, match="OWNER/NAME, such as l3llff/flowers"):
         run("--dataset", dataset)
 
 
@@ -337,7 +337,7 @@ def test_two_at_once_do_not_disturb_each_other(here, monkeypatch):
         right(folder)
 
     monkeypatch.setattr(download, "report", report)
-    with pytest.raises(UserError, match="has come from elsewhere meanwhile"):
+    with pytest.raises(UserError, match="was created by something else meanwhile"):
         run("--archive", "a.zip")
     assert [p.name for p in (here / "data").iterdir()] == ["flowers"]
     assert len(tree(here / "data/flowers")) == 6
@@ -346,7 +346,7 @@ def test_two_at_once_do_not_disturb_each_other(here, monkeypatch):
 def test_a_damaged_download_is_removed_so_that_the_next_one_is_whole(here, kaggle):
     good = (here / "set.zip").read_bytes()
     (here / "set.zip").write_bytes(damaged(good, "changed"))
-    with pytest.raises(UserError, match="It is removed: give the command again"):
+    with pytest.raises(UserError, match="It has been removed: run the command again"):
         run()
     (here / "set.zip").write_bytes(good)
     assert run() == 0
@@ -404,7 +404,7 @@ def test_interrupted_in_downloading_it_goes_on(here, kaggle, kill, number, code)
     assert process.returncode == code, output
     with pytest.raises(ProcessLookupError):
         os.killpg(process.pid, 0)  # kaggle has ended, too
-    assert "the same command goes on with it" in output
+    assert "the same command continues from there" in output
     assert "Traceback" not in output
     assert (here / "data/.l3llff.flowers.download/flowers.zip").exists()
     assert run() == 0

@@ -142,7 +142,7 @@ def test_the_middle_of_a_blend_is_the_average_code():
 
 def test_a_network_without_a_run_has_no_pictures(tmp_path):
     PLANE.save(tmp_path / "checkpoint.npz")
-    with pytest.raises(UserError, match="no run's checkpoint"):
+    with pytest.raises(UserError, match="is not a run's checkpoint"):
         figures.draw(tmp_path)
 
 

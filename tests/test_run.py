@@ -358,8 +358,8 @@ def test_another_number_of_threads_is_said(small, flowers, capsys):  # noqa: F81
 @pytest.mark.parametrize(
     ("begun", "options", "message"),
     [
-        (False, ["--steps", 1], "holds a trained network by now"),
-        (True, ["--resume", "--steps", 9], "another run has gone on in runs/rose"),
+        (False, ["--steps", 1], "holds a trained network now"),
+        (True, ["--resume", "--steps", 9], "another run has continued in runs/rose"),
     ],
 )
 def test_a_run_that_has_ended_since_we_looked(small, flowers, monkeypatch, begun, options, message):  # noqa: F811

@@ -107,7 +107,7 @@ def test_where_the_garden_cannot_be_planted_it_says_what_to_do(small, monkeypatc
         raise PermissionError(13, "Permission denied", "data")
 
     monkeypatch.setattr(garden, "plant", no_room)
-    with pytest.raises(UserError, match=r"Permission denied: 'data'\. Work in a folder that is yours"):
+    with pytest.raises(UserError, match=r"Permission denied: 'data'\. Work in a folder you can write to"):
         run("rose", "--steps", 2)
 
 
@@ -203,7 +203,7 @@ def test_leftovers_without_a_checkpoint_do_not_stand_in_the_way(small, flowers):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["roze"], "no experiment 'roze', take one of: rose, sunflower, iris_calendula, flowers"),
+        (["roze"], "no experiment 'roze'; choose one of: rose, sunflower, iris_calendula, flowers"),
         (["rose", "--batch-size", "0"], "batch size must be at least 1, got 0"),
         (["rose", "--batch-size", "x"], "invalid int value: 'x'.*--help"),
         (["rose", "--batch-size", "4000"], "4000"),
@@ -535,7 +535,7 @@ def test_a_run_says_where_the_network_is_and_when_held_out_images_were_best(smal
     log = [{"epoch": k, "held_out": {"psnr": psnr}} for k, psnr in enumerate((9, 12, 11), 1)]
     (small / "log.jsonl").write_text("".join(json.dumps(entry) + "\n" for entry in [{"step": 1}, *log]))
     assert train.best_held_out(small) == (
-        " Held-out images came out best after epoch 2, at 12.00 dB; since then it memorises."
+        " Held-out images came out best after epoch 2, at 12.00 dB; since then it has been memorising."
     )
     (small / "log.jsonl").write_text("".join(json.dumps(entry) + "\n" for entry in log[:2]))
     assert train.best_held_out(small) == ""

@@ -6,7 +6,7 @@ import numpy as np
 
 
 def interpolate(a: np.ndarray, b: np.ndarray, count: int) -> np.ndarray:
-    """a (K,), b (K,) -> (count, K): codes on the straight way from a to b, in equal steps; count is at least 2.
+    """a (K,), b (K,) -> (count, K): codes on the straight path from a to b, in equal steps; count is at least 2.
 
     The first is a and the last is b, both to the bit.
     """

@@ -32,7 +32,7 @@ class Window:
             import cv2
 
             if not cv2.currentUIFramework():
-                raise ImportError("this OpenCV has no windows, as opencv-python-headless does")
+                raise ImportError("this OpenCV cannot open windows, like opencv-python-headless")
             cv2.namedWindow(title, cv2.WINDOW_AUTOSIZE | cv2.WINDOW_GUI_NORMAL)  # no toolbar
         except Exception as error:  # whatever a half-installed OpenCV raises must not end the training
             why = " ".join(str(error).split())

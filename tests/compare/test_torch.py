@@ -27,15 +27,18 @@ NETWORKS += [(f"{name}, long", 3) for name in ("rose", "iris_calendula", "flower
 TOLERANCE = {np.float64: (1e-10, 1e-8, 1e-8), np.float32: (1e-4, 1e-3)}
 
 
-def test_flowers_is_the_network_of_iris_calendula():
-    """So it is not trained a second time below."""
+def experiment_of(name):
+    of, _, length = name.partition(", ")
+    return (FULL if length else EXPERIMENTS)[of]
+
+
+def test_no_experiment_has_a_network_that_is_not_compared():
+    """Some share one, which is compared once."""
     def shape(e):
         return e.size, e.filters, e.latent, e.channels
 
-    assert shape(EXPERIMENTS["flowers"]) == shape(EXPERIMENTS["iris_calendula"])
-    assert shape(FULL["sunflower"]) == shape(EXPERIMENTS["sunflower"])
-    long = {f"{name}, long" for name in ("rose", "iris_calendula", "flowers")}
-    assert {*EXPERIMENTS, *long} == {"flowers", *(name for name, _ in NETWORKS)}
+    compared = {shape(experiment_of(name)) for name, _ in NETWORKS}
+    assert {shape(e) for preset in (EXPERIMENTS, FULL) for e in preset.values()} == compared
 
 
 def to_torch(w, transposed=False):
@@ -76,8 +79,7 @@ def flat(arrays):
 @pytest.mark.parametrize("dtype", TOLERANCE, ids=["float64", "float32"])
 @pytest.mark.parametrize(("name", "kernel_size"), NETWORKS)
 def test_gradients_and_training_are_those_of_pytorch(name, kernel_size, dtype):
-    of, _, length = name.partition(", ")
-    experiment = replace((FULL if length else EXPERIMENTS)[of], kernel_size=kernel_size, tv_weight=0.1)
+    experiment = replace(experiment_of(name), kernel_size=kernel_size, tv_weight=0.1)
     rng = np.random.default_rng(0)
     batches = rng.random((3, 4, experiment.size, experiment.size, 3)).astype(dtype)
     model = AutoEncoder(experiment, seed=1, threads=2, dtype=dtype)

@@ -313,7 +313,7 @@ def test_off_asks_for_nothing(cv2, monkeypatch):
 
 
 @pytest.mark.parametrize(("framework", "fault", "wanted"), [
-    ("", None, "no windows"),
+    ("", None, "cannot open windows"),
     ("QT", FakeCv2.error("cannot\n  open"), "cannot open")])
 def test_an_opencv_that_cannot_open_a_window_is_one_line(cv2, monkeypatch, framework, fault, wanted):
     def refuse(*_):

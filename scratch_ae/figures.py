@@ -156,10 +156,15 @@ def alphas(model: AutoEncoder, a: np.ndarray, b: np.ndarray) -> Image.Image:
 
 
 def morph(model: AutoEncoder, a: np.ndarray, b: np.ndarray) -> Image.Image:
-    """400 points of the rectangle between two codes of the plane, decoded: the first number across, the second down."""
-    across, down = (np.linspace(a[k], b[k], 20, dtype=np.float32) for k in (0, 1))
-    grid = np.stack(np.meshgrid(across, down), axis=-1)
-    title = "400 points of the plane between the first sunflower (top left) and the third"
+    """400 points of the plane, decoded: the square that has these two codes as opposite corners.
+
+    Along the axes they span a rectangle too, but a sliver of one where they agree in either number.
+    """
+    half = (b - a) / 2
+    turned = half[::-1] * np.array([1, -1], np.float32)  # from the middle to the top right corner
+    steps = np.linspace(0, 1, 20, dtype=np.float32)[:, None]
+    grid = a + steps * (half + turned) + steps[:, None] * (half - turned)
+    title = "400 points of the plane, from the first sunflower (top left) to the third (bottom right)"
     return sheet(model.decode(grid.reshape(-1, 2)), 20, title, tile=48)
 
 

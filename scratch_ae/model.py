@@ -12,7 +12,7 @@ import numpy as np
 
 from . import UserError, checkpoint
 from .experiments import Experiment, experiment_from
-from .layers import Conv2D, ConvTranspose2D, Dense, Kept, Layer, Reshape, Sigmoid, Weighted, expect
+from .layers import Conv2D, ConvTranspose2D, Dense, Kept, Layer, ReLU, Reshape, Sigmoid, Weighted, expect
 from .losses import loss
 from .parallel import Team, shards
 
@@ -22,30 +22,29 @@ FEW = 4  # images at a time where no gradient is asked for: what they need stays
 def build(experiment: Experiment, rng: np.random.Generator) -> tuple[list[Layer], list[Layer]]:
     """The layers of encoder and decoder.
 
-    Encoder: stride-2 3x3 'same' convolutions with ReLU, flatten, Dense. Decoder: Dense, reshape, stride-2 'same'
-    transposed convolutions with ReLU in mirrored order, a 1x1 convolution to the colours, sigmoid.
+    Encoder: stride-2 3x3 'same' convolutions with ReLU, flatten, Dense. Decoder: Dense, ReLU, reshape, stride-2
+    'same' transposed convolutions with ReLU in mirrored order, a 1x1 convolution to the colours, sigmoid.
     """
     e = experiment
     side = e.size // 2 ** len(e.filters)
     corner = side, side, e.filters[-1]
     first = Conv2D(e.channels, e.filters[0], 3, 2, "same", rng, gain=1, relu=True, first=True)
     encoder: list[Layer] = [first]
-    drawing = Dense(e.latent, math.prod(corner), rng, gain=1)
-    decoder: list[Layer] = [drawing, Reshape(*corner)]
     encoder += [Conv2D(C, F, 3, 2, "same", rng, relu=True) for C, F in pairwise(e.filters)]
     encoder += [Reshape(math.prod(corner)), Dense(math.prod(corner), e.latent, rng, gain=2)]
-    for k, (C, F) in enumerate(pairwise((corner[2], *reversed(e.filters)))):
-        decoder.append(ConvTranspose2D(C, F, e.kernel_size, 2, "same", rng, gain=1 if k == 0 else 2, relu=True))
-    decoder += [Conv2D(e.filters[0], e.channels, 1, 1, "same", rng, gain=2), Sigmoid()]
+    # Without this ReLU, Dense and the layer after it would be two matrices in a row, which are one.
+    decoder: list[Layer] = [Dense(e.latent, math.prod(corner), rng), ReLU(), Reshape(*corner)]
+    for C, F in pairwise((corner[2], *reversed(e.filters))):
+        decoder.append(ConvTranspose2D(C, F, e.kernel_size, 2, "same", rng, relu=True))
+    decoder += [Conv2D(e.filters[0], e.channels, 1, 1, "same", rng), Sigmoid()]
     mirror(encoder, e.channels)
     mirror(decoder, e.latent)
     first.b = -0.5 * first.w.sum((0, 1, 2))  # as if mid-grey were 0: 0.15 dB more after 4,000 images
-    drawing.b = rng.normal(0, 0.3, math.prod(corner))  # or all ReLUs after it would bend at code 0, and only there
     return encoder, decoder
 
 
 def mirror(layers: list[Layer], channels: int) -> None:
-    """Make these layers, whose input has `channels` channels, begin as a linear network that loses nothing.
+    """Make these layers, whose input has `channels` channels, begin as if their convolutions had no ReLU.
 
     Filters followed by a ReLU come in pairs, v and -v, and the next layer reads the difference of the two: since
     max(a, 0) - max(-a, 0) = a, a pair of ReLUs lets everything through, until training makes the two filters differ

@@ -62,7 +62,7 @@ def keras(model: AutoEncoder, images: np.ndarray, how: str) -> Contender:
         x = layers.Conv2D(F, 3, strides=2, padding="same", activation="relu")(x)
     corner = x.shape[1:]
     x = code = layers.Dense(e.latent)(layers.Flatten()(x))
-    x = layers.Reshape(corner)(layers.Dense(math.prod(corner))(x))
+    x = layers.Reshape(corner)(layers.Dense(math.prod(corner), activation="relu")(x))
     for F in reversed(e.filters):
         x = layers.Conv2DTranspose(F, e.kernel_size, strides=2, padding="same", activation="relu")(x)
     x = layers.Conv2D(e.channels, 1, activation="sigmoid")(x)
@@ -135,7 +135,7 @@ def pytorch(model: AutoEncoder, images: np.ndarray, how: str) -> Contender:
         encoder += [nn.Conv2d(c, F, 3, 2, padding=1), nn.ReLU()]
         c = F
     encoder += [nn.Flatten(), nn.Linear(c * side * side, e.latent)]
-    decoder: list[nn.Module] = [nn.Linear(e.latent, c * side * side), nn.Unflatten(1, (c, side, side))]
+    decoder: list[nn.Module] = [nn.Linear(e.latent, c * side * side), nn.ReLU(), nn.Unflatten(1, (c, side, side))]
     for F in reversed(e.filters):
         decoder += [nn.ConvTranspose2d(c, F, e.kernel_size, 2, 1, output_padding=4 - e.kernel_size), nn.ReLU()]
         c = F

@@ -71,12 +71,20 @@ def test_shown_takes_the_species_in_turn_in_hash_order(tmp_path):
     assert [f for f in used if f.parent.name == "rose"] == [f for f in files if f.parent.name == "rose"][:2]
 
 
-def test_morph_has_the_first_flower_at_the_top_left_and_the_third_at_the_bottom_right():
-    a, b = np.array([-3, 2], np.float32), np.array([4, -5], np.float32)
+@pytest.mark.parametrize(
+    ("a", "b", "right", "down"),
+    [
+        ((-3, -5), (4, 2), (4, -5), (-3, 2)),
+        ((1, -3), (1, 5), (5, 1), (-3, 1)),
+        ((4, -6), (-3, 2), (4.5, 1.5), (-3.5, -5.5)),
+    ],
+)
+def test_morph_is_a_square_from_the_first_flower_to_the_third(a, b, right, down):
+    """Its corners, worked out on paper: along the axes, standing on a corner, and askew."""
+    a, b, right, down = (10 * np.array(code, np.float32) for code in (a, b, right, down))
     picture = figures.morph(PLANE, a, b)
     left, top, step = (picture.width - 20 * 48 - 19 * GAP) // 2, MARGIN + 36, 48 + GAP
-    corners = {(0, 0): a, (19, 19): b, (19, 0): np.array([b[0], a[1]]), (0, 19): np.array([a[0], b[1]])}
-    for (column, row), code in corners.items():
+    for (column, row), code in {(0, 0): a, (19, 19): b, (19, 0): right, (0, 19): down}.items():
         expected = PLANE.decode(code[None]).mean((0, 1, 2))
         assert np.allclose(tile(picture, left + column * step, top + row * step, 48), expected, atol=0.01)
 

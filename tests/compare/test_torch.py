@@ -55,9 +55,9 @@ def network(experiment, p, x):
     channels, side = x.shape[1], x.shape[2]
     x = x.permute(0, 2, 3, 1).flatten(1)  # our pictures have their channels last
     x = x @ p[f"{k + 1}.w"] + p[f"{k + 1}.b"]
-    x = x @ p[f"{k + 2}.w"] + p[f"{k + 2}.b"]
+    x = functional.relu(x @ p[f"{k + 2}.w"] + p[f"{k + 2}.b"])
     x = x.reshape(-1, side, side, channels).permute(0, 3, 1, 2)
-    k += 4
+    k += 5
     for _ in range(depth):  # the whole output, of which 'same' cuts (K-2)//2 before and the rest after
         size, before = 2 * x.shape[2], (experiment.kernel_size - 2) // 2
         x = functional.conv_transpose2d(x, to_torch(p[f"{k}.w"], transposed=True), p[f"{k}.b"], 2)

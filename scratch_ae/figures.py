@@ -158,7 +158,7 @@ def alphas(model: AutoEncoder, a: np.ndarray, b: np.ndarray) -> Image.Image:
 def morph(model: AutoEncoder, a: np.ndarray, b: np.ndarray) -> Image.Image:
     """400 points of the plane, decoded: the square that has these two codes as opposite corners.
 
-    Along the axes they span a rectangle too, but a sliver of one where they agree in either number.
+    They span a rectangle along the axes too, but a mere sliver where they nearly agree in either number.
     """
     half = (b - a) / 2
     turned = half[::-1] * np.array([1, -1], np.float32)  # from the middle to the top right corner

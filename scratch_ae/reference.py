@@ -6,7 +6,7 @@ Three maps come from this one formula. Read it as a map from x to y and it is `c
 networks. Read it backwards, from y to x, and it is `scatter`, its adjoint. Ask how y changes with w and it is
 `correlate_weights`. The loops are the same; only the line in the middle differs.
 
-This file imports NumPy and nothing else, and works out its own padding, so that it shares no mistake with the rest.
+This file imports nothing of the package and works out its own padding, so that it shares no mistake with the rest.
 Arrays: x (N,H,W,C), w (K,K,C,F), y (N,I,J,F). All results are accumulated in float64 (complex128 for complex input).
 """
 

@@ -33,7 +33,7 @@ def parser() -> Parser:
     p.add_argument("--minutes", type=float, metavar="M", help="train for so long, from now")
     p.add_argument("--resume", action="store_true", help="continue the run in the folder")
     p.add_argument("--batch-size", type=int, metavar="B", help="images per step")
-    p.add_argument("--learning-rate", type=float, metavar="L", help="of Adam, at the start")
+    p.add_argument("--learning-rate", type=float, metavar="L", help="of Adam, for half the way; then it falls to 0")
     p.add_argument("--tv-weight", type=float, metavar="W", help="weight of total variation in the loss, 0 to 1")
     p.add_argument("--latent", type=int, metavar="K", help="numbers an image is squeezed into")
     p.add_argument("--kernel-size", type=int, metavar="3|4", help="of the transposed convolutions")
